@@ -1,0 +1,170 @@
+"""Decisions on a region: do two networks agree on all of it, and does one network keep its class on all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verify.crown import crown_bounds, optimised_rows, upper_bound
+from verify.methods import Network, prepare
+from verify.network import ReluNetwork
+from verify.problem import CHUNK, Options
+from verify.region import Region
+from verify.replay import decided
+from verify.search import ascend, image_points, step_unit, uniform_starts
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """For each of `n` images `certified` (holds on the whole region, under any tie-breaking), `refuted` or `undecided`.
+
+    witness: `(n, *shape)` float32; where refuted, an input of the region that refutes it beyond rounding, else the image.
+    """
+
+    status: tuple[str, ...]
+    witness: Tensor
+
+    def share(self, status: str) -> float:
+        """The share of the images with this status."""
+        return self.status.count(status) / len(self.status)
+
+
+def agreement(
+    teacher: Network,
+    student: Network,
+    images: Tensor,
+    eps: float | Tensor,
+    *,
+    valid_range: tuple[float, float] | None = (0.0, 1.0),
+    search: bool = True,
+    seed: int = 0,
+) -> Decisions:
+    """Do teacher and student decide alike on the whole ball around each image.
+
+    Certified when both keep the class of the image on the region (proved margins); refuted by an input where both decisions are
+    proved and differ. Arguments as for `verify.faithfulness`.
+    """
+    problem = prepare(teacher, student, Region.ball(images, eps, valid_range), Options())
+    region, pair = problem.region, (problem.teacher, problem.student)
+    classes = tuple(decided(network, region.center) for network in pair)
+    start = image_points(region)
+    witness, refuted = start, _disagree(*pair, start)
+    if search:
+        for network, kept in zip(pair, classes, strict=True):
+            points = margin_search(network, region, kept.clamp(min=0), seed, lambda x: _disagree(*pair, x))
+            new = _disagree(*pair, points) & ~refuted
+            witness, refuted = torch.where(new[:, None], points, witness), refuted | new
+    alike = (classes[0] == classes[1]) & (classes[0] >= 0) & ~refuted
+    certified = torch.zeros_like(alike)
+    for part in torch.split(alike.nonzero()[:, 0], CHUNK):
+        for network in pair:
+            part = part[keeps_class(network, region[part], classes[0][part])]
+        certified[part] = True
+    return _decisions(certified, refuted, witness, region)
+
+
+def robustness(
+    network: Network,
+    images: Tensor,
+    labels: Tensor,
+    eps: float | Tensor,
+    *,
+    valid_range: tuple[float, float] | None = (0.0, 1.0),
+    search: bool = True,
+    seed: int = 0,
+) -> Decisions:
+    """Does one network decide the label on the whole ball around each image; labels `(n,)`. Arguments as for `faithfulness`."""
+    problem = prepare(network, network, Region.ball(images, eps, valid_range), Options())
+    region, labels = problem.region, labels.to(problem.region.center.device)
+    start = image_points(region)
+
+    def decides_other(points: Tensor) -> Tensor:
+        decision = decided(problem.teacher, points)
+        return (decision >= 0) & (decision != labels)
+
+    witness, refuted = start, decides_other(start)
+    if search:
+        points = margin_search(problem.teacher, region, labels, seed, decides_other)
+        new = decides_other(points) & ~refuted
+        witness, refuted = torch.where(new[:, None], points, witness), refuted | new
+    certified = torch.zeros_like(refuted)
+    for part in torch.split((~refuted).nonzero()[:, 0], CHUNK):
+        certified[part] = keeps_class(problem.teacher, region[part], labels[part])
+    return _decisions(certified, refuted, witness, region)
+
+
+def keeps_class(network: ReluNetwork, region: Region, classes: Tensor) -> Tensor:
+    """`(n,)` truth values: is `z_c > z_j` proved on the whole region for every other class j; classes `(n,)` holds c.
+
+    CROWN of the rows `e_j - e_c`, then optimised slopes for the images that it leaves open.
+    """
+    kept = torch.zeros(len(region), dtype=torch.bool, device=classes.device)
+    if len(region) == 0:
+        return kept
+    layers = crown_bounds(network, region)
+    rows = _margin_rows(network, classes)
+    kept = (upper_bound(network, region, layers, rows) < 0).all(dim=1)
+    rest = (~kept).nonzero()[:, 0]
+    if len(rest) > 0:
+        kept[rest] = (optimised_rows(network, region[rest], layers[rest], rows[rest]) < 0).all(dim=1)
+    return kept
+
+
+def margin_search(
+    network: ReluNetwork,
+    region: Region,
+    classes: Tensor,
+    seed: int,
+    succeeds: Callable[[Tensor], Tensor],
+    steps: int = 50,
+) -> Tensor:
+    """Inputs `(n, d)` float32 that push the network off class c `(n,)`: cross-entropy ascent, one uniform start, `2.5 eps / steps`.
+
+    Of all iterates the first that `succeeds` is kept, else the last.
+    """
+    lower, upper = region.inner(torch.float32)
+    single = network.to(dtype=torch.float32)
+    found = torch.zeros(len(region), dtype=torch.bool, device=classes.device)
+    kept = image_points(region)
+
+    def observe(x: Tensor, values: Tensor) -> None:
+        nonlocal found, kept
+        new = succeeds(x) & ~found
+        kept = torch.where(new[:, None] | ~found[:, None], x, kept)
+        found = found | new
+
+    ascend(
+        lambda x: torch.nn.functional.cross_entropy(single(x), classes, reduction="none"),
+        uniform_starts(region, 1, seed)[:, 0],
+        lower,
+        upper,
+        steps=steps,
+        step_size=2.5 * step_unit(region) / steps,
+        observe=observe,
+    )
+    return kept
+
+
+def _disagree(teacher: ReluNetwork, student: ReluNetwork, points: Tensor) -> Tensor:
+    one, other = decided(teacher, points), decided(student, points)
+    return (one >= 0) & (other >= 0) & (one != other)
+
+
+def _margin_rows(network: ReluNetwork, classes: Tensor) -> Tensor:
+    """Rows `(n, C - 1, C)`: `e_j - e_c` for every class j but c."""
+    identity = torch.eye(network.classes, dtype=network.dtype, device=network.device)
+    others = torch.arange(network.classes, device=classes.device) != classes[:, None]
+    rows = identity[None] - identity[classes][:, None]
+    return rows[others].reshape(len(classes), network.classes - 1, network.classes)
+
+
+def _decisions(certified: Tensor, refuted: Tensor, witness: Tensor, region: Region) -> Decisions:
+    assert not bool((certified & refuted).any()), "a decision was certified and refuted at once: a bound is wrong"
+    status = tuple(
+        "certified" if c else "refuted" if r else "undecided"
+        for c, r in zip(certified.tolist(), refuted.tolist(), strict=True)
+    )
+    return Decisions(status, witness.reshape(len(region), *region.shape))

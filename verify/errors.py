@@ -1,0 +1,5 @@
+"""The one exception that `verify` raises for what a user can mend."""
+
+
+class Unsupported(ValueError):
+    """A network, region, method or option that `verify` does not accept; the message says what to do instead."""

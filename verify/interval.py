@@ -1,0 +1,75 @@
+"""Interval arithmetic: the bounds of every layer from the bounds of the layer before it (IBP, Gowal et al. 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verify.network import ReluNetwork
+from verify.region import Region
+from verify.rounding import affine_error
+
+
+@dataclass(frozen=True)
+class LayerBounds:
+    """Bounds of the pre-activations `z_k` of every affine layer over a region, rounded outward; the last are the logits.
+
+    lower, upper: one `(n, n_k)` tensor a layer.
+    """
+
+    lower: tuple[Tensor, ...]
+    upper: tuple[Tensor, ...]
+
+    def __getitem__(self, index: slice | Tensor) -> LayerBounds:
+        """The bounds of some images."""
+        return LayerBounds(tuple(t[index] for t in self.lower), tuple(t[index] for t in self.upper))
+
+    def unstable(self) -> tuple[Tensor, ...]:
+        """Truth values `(n, n_k)` for every hidden layer: can the neuron be on either side of zero."""
+        return tuple((low < 0) & (high > 0) for low, high in zip(self.lower[:-1], self.upper[:-1], strict=True))
+
+
+def interval_bounds(network: ReluNetwork, region: Region) -> LayerBounds:
+    """Interval bounds of every layer's pre-activations."""
+    lower, upper = region.lower, region.upper
+    lowers, uppers = [], []
+    for k in range(network.depth):
+        if k > 0:
+            lower, upper = lower.clamp(min=0), upper.clamp(min=0)
+        lower, upper = affine_interval(network, k, lower, upper)
+        lowers.append(lower)
+        uppers.append(upper)
+    return LayerBounds(tuple(lowers), tuple(uppers))
+
+
+def affine_interval(network: ReluNetwork, k: int, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Bounds `(n, n_k)` of layer `k`'s output when its input lies in `[lower, upper]` `(n, n_{k-1})`."""
+    weight, bias = network.weights[k], network.biases[k]
+    center, radius = (lower + upper) / 2, (upper - lower) / 2
+    middle = center @ weight.T + bias
+    spread = radius @ weight.abs().T
+    magnitude = torch.maximum(lower.abs(), upper.abs())
+    error = 4 * affine_error(weight, bias, network.bias_errors[k], magnitude)
+    return middle - spread - error, middle + spread + error
+
+
+def interval_rows(network: ReluNetwork, bounds: LayerBounds, rows: Tensor, region: Region) -> tuple[Tensor, Tensor]:
+    """Interval bounds `(n, r)` of `rows @ logits`, the rows `(r, classes)` merged into the last layer."""
+    last = network.depth - 1
+    merged = ReluNetwork(
+        (rows @ network.weights[last],),
+        (rows @ network.biases[last],),
+        # The merged weights and biases carry one rounding a product: covered as an error of the result below.
+        (rows.abs() @ network.bias_errors[last],),
+    )
+    lower, upper = (
+        (region.lower, region.upper) if last == 0 else (bounds.lower[-2].clamp(min=0), bounds.upper[-2].clamp(min=0))
+    )
+    low, high = affine_interval(merged, 0, lower, upper)
+    magnitude = torch.maximum(lower.abs(), upper.abs())
+    merging = (
+        affine_error(network.weights[last], network.biases[last], network.bias_errors[last], magnitude) @ rows.abs().T
+    )
+    return low - 2 * merging, high + 2 * merging

@@ -1,0 +1,96 @@
+"""What every bounding method is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verify.crown import crown_bounds
+from verify.interval import LayerBounds
+from verify.network import ReluNetwork
+from verify.region import Region
+
+CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a long method reports while it runs: images done of all, nodes so far, the mean interval of this batch."""
+
+    images: int
+    total: int
+    nodes: int
+    emplb: float
+    faithub: float
+
+
+@dataclass(frozen=True)
+class Options:
+    """How far a method may go.
+
+    gap: difference of FAITHUB and EMPLB at which an image is closed. timeout: seconds an image; a batch shares n times that.
+    max_nodes: branch and bound nodes an image, the repeatable limit. delta: stop as soon as FAITHUB is at most, or EMPLB above it.
+    solver: `auto`, `gurobi`, `highs` or `cbc`, for the programs.
+    """
+
+    gap: float = 0.01
+    timeout: float = 30.0
+    max_nodes: int | None = None
+    delta: float | None = None
+    solver: str = "auto"
+    progress: Callable[[Progress], None] | None = None
+
+
+@dataclass
+class Problem:
+    """Two networks over the regions of `n` images.
+
+    emplb `(n,)` is what the witness `(n, d)` is proved to attain: it may decide where a method works, never what it returns.
+    """
+
+    teacher: ReluNetwork
+    student: ReluNetwork
+    region: Region
+    options: Options
+    emplb: Tensor
+    witness: Tensor
+    _layers: tuple[LayerBounds, LayerBounds] | None = None
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of both networks."""
+        return self.teacher.classes
+
+    def layers(self) -> tuple[LayerBounds, LayerBounds]:
+        """The CROWN bounds of the teacher's and of the student's layers, computed once."""
+        if self._layers is None:
+            self._layers = (
+                in_chunks(lambda part: crown_bounds(self.teacher, part), self.region),
+                in_chunks(lambda part: crown_bounds(self.student, part), self.region),
+            )
+        return self._layers
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Upper bounds `(n, C, 2)` of every query (class, sign); nodes `(n,)`; status an image where the method can stop early.
+
+    witness: inputs `(n, d)` float32 that the method met, which may attain more than the problem's own; None for none.
+    """
+
+    queries: Tensor
+    nodes: Tensor | None = None
+    status: tuple[str, ...] | None = None
+    witness: Tensor | None = None
+
+
+def in_chunks(compute: Callable[[Region], LayerBounds], region: Region) -> LayerBounds:
+    """`compute` over at most CHUNK images at a time, so that memory does not grow with their number."""
+    parts = [compute(region[start : start + CHUNK]) for start in range(0, len(region), CHUNK)]
+    return LayerBounds(
+        tuple(torch.cat(layer) for layer in zip(*(part.lower for part in parts), strict=True)),
+        tuple(torch.cat(layer) for layer in zip(*(part.upper for part in parts), strict=True)),
+    )

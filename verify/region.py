@@ -1,0 +1,127 @@
+"""Regions: an l_inf ball around each image, cut with the range of valid inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from verify.errors import Unsupported
+
+
+@dataclass(frozen=True)
+class Region:
+    """A box for each of `n` images, flattened to `d` inputs, in the units of the image (pixels).
+
+    center, lower, upper: `(n, d)` float64. `lower` and `upper` are rounded outward, so the box contains the exact ball. shape: of
+    one image. eps: the radius, a number or `(d,)`. valid_range: the cut, or None.
+    """
+
+    center: Tensor
+    lower: Tensor
+    upper: Tensor
+    shape: tuple[int, ...]
+    eps: float | Tensor
+    valid_range: tuple[float, float] | None
+
+    @classmethod
+    def ball(cls, images: Tensor, eps: float | Tensor, valid_range: tuple[float, float] | None = (0.0, 1.0)) -> Region:
+        """The balls of radius `eps` around `images` `(n, *shape)`, cut with `valid_range`; eps is a number or one a channel.
+
+        Raises `Unsupported` for a negative or infinite radius, images that are not finite or lie outside `valid_range`.
+        """
+        if images.ndim < 2 or len(images) == 0:
+            raise Unsupported(f"images must have shape (n, ...) with n of at least 1, but have {tuple(images.shape)}")
+        shape = tuple(images.shape[1:])
+        center = images.detach().flatten(1).to(torch.float64)
+        if not torch.isfinite(center).all():
+            raise Unsupported("the images hold values that are NaN or infinite")
+        radius = _radius(eps, shape, center)
+        lower = torch.nextafter(center - radius, torch.full_like(center, -torch.inf))
+        upper = torch.nextafter(center + radius, torch.full_like(center, torch.inf))
+        if valid_range is not None:
+            smallest, largest = float(valid_range[0]), float(valid_range[1])
+            if not smallest < largest:
+                raise Unsupported(f"valid_range must be (smallest, largest), but is {valid_range}")
+            if bool((center < smallest).any() or (center > largest).any()):
+                raise Unsupported(
+                    f"the images hold values from {center.min():.4g} to {center.max():.4g}, outside the valid range "
+                    f"[{smallest:g}, {largest:g}]; scale them or give another valid_range"
+                )
+            lower, upper = lower.clamp(min=smallest), upper.clamp(max=largest)
+        exact = radius == 0
+        lower, upper = torch.where(exact, center, lower), torch.where(exact, center, upper)
+        return cls(
+            center,
+            lower,
+            upper,
+            shape,
+            radius if isinstance(eps, Tensor) and eps.numel() > 1 else float(eps),
+            valid_range,
+        )
+
+    @classmethod
+    def points(cls, points: Tensor) -> Region:
+        """The degenerate boxes of single inputs `(n, d)`, for evaluating a network with a proof of its rounding error."""
+        points = points.to(torch.float64)
+        return cls(points, points, points, tuple(points.shape[1:]), 0.0, None)
+
+    def __len__(self) -> int:
+        return len(self.center)
+
+    def __getitem__(self, index: Any) -> Region:
+        """The regions of some images: a number, a slice, or a tensor of positions or of truth values."""
+        if isinstance(index, int):
+            index = slice(index, index + 1)
+        return Region(self.center[index], self.lower[index], self.upper[index], self.shape, self.eps, self.valid_range)
+
+    def to(self, device: torch.device | str) -> Region:
+        """The same regions on another device."""
+        return Region(
+            self.center.to(device), self.lower.to(device), self.upper.to(device), self.shape,
+            self.eps.to(device) if isinstance(self.eps, Tensor) else self.eps, self.valid_range,
+        )  # fmt: skip
+
+    def inner(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+        """Corners `(n, d)` of type `dtype` that lie inside the exact ball and the valid range: for searches and witnesses."""
+        exact = self.lower == self.upper
+        infinity = torch.full_like(self.center, torch.inf)
+        # lower and upper went outward by at most two units in the last place; three steps back are inside.
+        lower, upper = self.lower, self.upper
+        for _ in range(3):
+            lower, upper = torch.nextafter(lower, infinity), torch.nextafter(upper, -infinity)
+        if self.valid_range is not None:
+            lower = torch.where(self.lower == self.valid_range[0], self.lower, lower)
+            upper = torch.where(self.upper == self.valid_range[1], self.upper, upper)
+        lower, upper = torch.minimum(lower, self.center), torch.maximum(upper, self.center)
+        lower, upper = torch.where(exact, self.center, lower), torch.where(exact, self.center, upper)
+        return _toward(lower, dtype, up=True), _toward(upper, dtype, up=False)
+
+    def contains(self, points: Tensor) -> Tensor:
+        """`(n,)` truth values: does each of `points` `(n, d)` lie inside its box."""
+        points = points.to(torch.float64)
+        return ((points >= self.lower) & (points <= self.upper)).all(dim=1)
+
+
+def _radius(eps: float | Tensor, shape: tuple[int, ...], center: Tensor) -> Tensor:
+    values = torch.as_tensor(eps, dtype=torch.float64, device=center.device).flatten()
+    if not bool(torch.isfinite(values).all() and (values >= 0).all()):
+        raise Unsupported(f"the radius eps must be a finite number of at least 0, but is {eps}")
+    inputs = center.shape[1]
+    if values.numel() == 1 or values.numel() == inputs:
+        return values.expand(inputs)
+    if values.numel() == shape[0]:
+        return values.repeat_interleave(inputs // shape[0])
+    raise Unsupported(
+        f"the radius eps must be one number or one a channel ({shape[0]}), but has {values.numel()} values"
+    )
+
+
+def _toward(values: Tensor, dtype: torch.dtype, up: bool) -> Tensor:
+    """Round to `dtype`, up or down."""
+    rounded = values.to(dtype)
+    beyond = torch.full_like(rounded, torch.inf if up else -torch.inf)
+    wrong = rounded.to(values.dtype) < values if up else rounded.to(values.dtype) > values
+    return torch.where(wrong, torch.nextafter(rounded, beyond), rounded)
