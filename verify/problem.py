@@ -13,7 +13,7 @@ from verify.interval import LayerBounds
 from verify.network import ReluNetwork
 from verify.region import Region
 
-CHUNK = 64
+CHUNK = 16
 
 
 @dataclass(frozen=True)
