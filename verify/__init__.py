@@ -5,6 +5,7 @@ from verify.errors import Unsupported
 from verify.interval import LayerBounds
 from verify.methods import METHODS, Faithfulness, bounds, faithfulness, imitation, logit_differences
 from verify.network import ReluNetwork
+from verify.problem import Options, Progress
 from verify.region import Region
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "Decisions",
     "Faithfulness",
     "LayerBounds",
+    "Options",
+    "Progress",
     "Region",
     "ReluNetwork",
     "Unsupported",

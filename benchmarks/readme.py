@@ -1,0 +1,152 @@
+"""Writes the README's tables from the recorded results: everything between `<!-- NAME -->` and `<!-- end NAME -->`.
+
+python benchmarks/readme.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PAPER = ROOT / "faithkd" / "report" / "papers" / "faithful_kd.json"
+RADII = {"mnist": ["0.025", "0.05", "0.1", "0.15", "0.2"], "fashion-mnist": [f"{k}/255" for k in (4, 8, 12, 16, 20)]}
+TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
+STUDENTS = ["sd", "ard", "rslad", "fd"]
+Row = dict[str, Any]
+
+
+def main() -> None:
+    readme = ROOT / "README.md"
+    readme.write_text(filled(readme.read_text()))
+
+
+def filled(text: str) -> str:
+    """The README's text with every generated part replaced."""
+    for name, content in parts().items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+        text = pattern.sub(lambda match, content=content: f"{match[1]}{content}\n{match[2]}", text)
+    return text
+
+
+def parts() -> dict[str, str]:
+    """Each generated part of the README by name."""
+    generated = {}
+    for dataset in RADII:
+        rows = recorded(f"paper-tables-{dataset}")
+        programs = recorded(f"paper-programs-{dataset}")
+        generated[f"accuracy {dataset}"] = accuracy_table(dataset, rows)
+        generated[f"bounds {dataset}"] = bounds_table(dataset, rows)
+        generated[f"programs {dataset}"] = programs_table(dataset, programs)
+    generated["machine"] = machine_line("paper-tables-mnist")
+    generated["speed"] = speed_line()
+    return generated
+
+
+def accuracy_table(dataset: str, rows: list[Row]) -> str:
+    """Table 1: robust accuracy and empirical agreement in percent, `cut / whole (paper)`."""
+    lines = [header(f"{TITLES[dataset]}, %", ["0", *RADII[dataset]])]
+    for metric, paper_metric, names in (
+        ("robust_accuracy", "robust_accuracy", ["teacher", *STUDENTS]),
+        ("agreement", "distillation_agreement", STUDENTS),
+    ):
+        for name in names:
+            clean = one(rows, what="clean", network=name)["accuracy" if metric == "robust_accuracy" else "agreement"]
+            cells = [f"{100 * clean:.1f} ({paper(dataset, '0', name, paper_metric):.1f})"]
+            for eps in RADII[dataset]:
+                cut, whole = (
+                    100 * one(rows, what="robust", network=name, eps=eps, region=region)[metric]
+                    for region in ("cut", "whole")
+                )
+                cells.append(f"{cut:.1f} / {whole:.1f} ({paper(dataset, eps, name, paper_metric):.1f})")
+            lines.append(line(f"{name}, {'accuracy' if metric == 'robust_accuracy' else 'agreement'}", cells))
+    return "\n".join(lines)
+
+
+def bounds_table(dataset: str, rows: list[Row]) -> str:
+    """Table 2: means of EMPLB by the paper's search and of FAITHUB by crown, `cut / whole (paper)`."""
+    lines = [header(TITLES[dataset], RADII[dataset])]
+    for metric, field in (("emplb", "paper_emplb"), ("faithub", "faithub")):
+        for name in STUDENTS:
+            cells = []
+            for eps in RADII[dataset]:
+                cut, whole = (
+                    one(rows, what="faithub", network=name, eps=eps, region=region)[field]["mean"]
+                    for region in ("cut", "whole")
+                )
+                cells.append(f"{cut:.3f} / {whole:.3f} ({paper(dataset, eps, name, metric):.3f})")
+            lines.append(line(f"{name}, {metric.upper()}", cells))
+    return "\n".join(lines)
+
+
+def programs_table(dataset: str, rows: list[Row]) -> str:
+    """FAITHUB by the programs: the mean, and the seconds an image."""
+    radii = RADII[dataset][:3]
+    lines = [header(f"{TITLES[dataset]}, FAITHUB (s an image)", radii)]
+    for name in STUDENTS:
+        for method in ("lp-boxes", "crown", "lp", "milp"):
+            cells = []
+            for eps in radii:
+                row = one(rows, network=name, eps=eps, method=method)
+                stopped = row["status"].get("timeout", 0)
+                cells.append(
+                    f"{row['faithub']['mean']:.3f} ({row['seconds'] / row['images']:.2f})"
+                    + (f" t{stopped}" if stopped else "")
+                )
+            lines.append(line(f"{name}, {method}", cells))
+    return "\n".join(lines)
+
+
+def machine_line(name: str) -> str:
+    """The machine of a record, in words."""
+    machine = json.loads((RESULTS / f"{name}.json").read_text())["machine"]
+    device = (
+        machine["cuda"]
+        or f"{machine['cores']} CPU cores ({machine['processor']}), {machine['threads']} thread(s) a run"
+    )
+    return f"Recorded on {device}, torch {machine['versions']['torch']}, {machine['date']}."
+
+
+def speed_line() -> str:
+    """What 1,000 images by crown take."""
+    row = recorded("crown-speed")[0]
+    return (
+        f"{row['images']:,} MNIST images at radius {row['eps']} by `crown`, both searches for EMPLB included: "
+        f"{row['seconds']:.1f} s ({machine_line('crown-speed').removeprefix('Recorded on ').removesuffix('.')})."
+    )
+
+
+def recorded(name: str) -> list[Row]:
+    return list(json.loads((RESULTS / f"{name}.json").read_text())["rows"])
+
+
+def one(rows: list[Row], **key: object) -> Row:
+    (row,) = (row for row in rows if all(row.get(name) == value for name, value in key.items()))
+    return row
+
+
+def paper(dataset: str, eps: str, network: str, metric: str) -> float:
+    method = "at-pgd10" if network == "teacher" else network
+    (value,) = {
+        row["value"]
+        for table in json.loads(PAPER.read_text())["tables"]
+        if table["id"] in ("table1", "table2")
+        for row in table["rows"]
+        if (row["dataset"], row["eps_label"], row["method"], row["metric"]) == (dataset, eps, method, metric)
+    }
+    return float(value)
+
+
+def header(title: str, columns: list[str]) -> str:
+    return line(title, columns) + "\n" + "|---" * (len(columns) + 1) + "|"
+
+
+def line(title: str, cells: list[str]) -> str:
+    return "| " + " | ".join([title, *cells]) + " |"
+
+
+if __name__ == "__main__":
+    main()

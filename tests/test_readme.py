@@ -1,0 +1,38 @@
+"""The README's tables are those of the recorded results, and its Python example runs."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).parent.parent
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "benchmarks" / "readme.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_are_the_recorded_ones() -> None:
+    text = (ROOT / "README.md").read_text()
+    module = generator()
+    assert module.filled(text) == text
+    for name, content in module.parts().items():
+        assert content in text, f"the README has no place for {name!r}"
+
+
+def test_the_first_two_commands_are_make() -> None:
+    block = re.search(r"```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block is not None
+    assert [line.split("#")[0].strip() for line in block[1].splitlines()] == ["make certify", "make test"]
+
+
+def test_the_python_example_runs() -> None:
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert code is not None
+    names: dict[str, object] = {}
+    exec(code[1].replace("sample(100", "sample(5"), names)
+    assert names["upper"].shape == (5, 10, 10)  # type: ignore[attr-defined]
