@@ -1,5 +1,6 @@
 """Small networks, regions and reference data that several tests share."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ def random_module(sizes: list[int], seed: int, scale: float = 1.0) -> nn.Sequent
     """A Sequential of Linear and ReLU layers with float32 weights, `sizes` from the input to the logits."""
     generator = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         linear = nn.Linear(inputs, outputs)
         with torch.no_grad():
             linear.weight.copy_(torch.randn(linear.weight.shape, generator=generator) * scale * (2 / inputs) ** 0.5)

@@ -1,0 +1,100 @@
+"""The programs of ReLU networks over one box: the triangle relaxation, and the exact program with a binary a unstable neuron.
+
+A neuron `l < 0 < u` is written `z = y - s` with `0 <= y <= u` its output and `0 <= s <= -l` its negative part:
+
+    relaxed  y / u + s / (-l) <= 1           (the triangle: y >= 0, y >= z, y <= u (z - l) / (u - l))
+    exact    y <= u a,  s <= -l (1 - a),  a in {0, 1}
+
+so every neuron has one dense row, `W y_prev + b = y - s`, and one or two short ones. A neuron with `l >= 0` has `y = z`; one with
+`u <= 0` has no variable at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from verify.interval import LayerBounds
+from verify.network import ReluNetwork
+from verify.region import Region
+from verify.solvers import Floats, Integers, Program
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Where one network stands in a program.
+
+    columns: of the last hidden layer's outputs that are not always zero (of the inputs, where there is no hidden layer).
+    weight, bias: the last affine layer, its columns matching `columns`. dense_rows: for every hidden layer, the place of each
+    neuron's dense row, -1 for a neuron without one.
+    """
+
+    columns: Integers
+    weight: Floats
+    bias: Floats
+    dense_rows: tuple[Integers, ...]
+
+    def objective(self, row: Floats) -> tuple[Integers, Floats, float]:
+        """Columns, values and constant of `row . logits`."""
+        return self.columns, row @ self.weight, float(row @ self.bias)
+
+    def multipliers(self, rows: Floats) -> list[Floats]:
+        """From a solver's multipliers of all rows, `lambda` of verify/lagrangian.py for each hidden layer; 0 where there is no row.
+
+        A solver takes `multipliers . (A v - b)` off the objective, the Lagrangian adds it: hence the sign.
+        """
+        given = np.append(-rows, 0.0)
+        return [given[places] for places in self.dense_rows]
+
+
+def add_inputs(program: Program, region: Region) -> Integers:
+    """Add the inputs of the first image of a region; returns their columns."""
+    lower, upper = _numpy(region.lower[0]), _numpy(region.upper[0])
+    return np.array([program.add_variable(*pair) for pair in zip(lower, upper, strict=True)], np.int64)
+
+
+def add_network(
+    program: Program, network: ReluNetwork, bounds: LayerBounds, inputs: Integers, *, exact: bool
+) -> Encoded:
+    """Add the hidden layers of a network that reads the columns `inputs`, with the bounds of the first image of `bounds`."""
+    columns, kept = inputs, np.arange(len(inputs))
+    dense_rows = []
+    for k in range(network.depth - 1):
+        weight, bias = _numpy(network.weights[k])[:, kept], _numpy(network.biases[k])
+        lower, upper = _numpy(bounds.lower[k][0]), _numpy(bounds.upper[k][0])
+        outputs = np.full(len(bias), -1, np.int64)
+        places = np.full(len(bias), -1, np.int64)
+        for neuron in np.flatnonzero(upper > 0):
+            outputs[neuron], places[neuron] = _add_neuron(
+                program, columns, weight[neuron], bias[neuron], lower[neuron], upper[neuron], exact=exact
+            )
+        kept = np.flatnonzero(outputs >= 0)
+        columns = outputs[kept]
+        dense_rows.append(places)
+    return Encoded(columns, _numpy(network.weights[-1])[:, kept], _numpy(network.biases[-1]), tuple(dense_rows))
+
+
+def _add_neuron(
+    program: Program, columns: Integers, weight: Floats, bias: float, lower: float, upper: float, *, exact: bool
+) -> tuple[int, int]:
+    """Add `y = relu(weight . columns + bias)`; returns the column of `y` and the place of the dense row."""
+    output = program.add_variable(max(lower, 0.0), upper)
+    if lower >= 0:
+        return output, program.add_row(np.append(columns, output), np.append(weight, -1.0), -bias, -bias)
+    slack = program.add_variable(0.0, -lower)
+    place = program.add_row(np.append(columns, [output, slack]), np.append(weight, [-1.0, 1.0]), -bias, -bias)
+    if exact:
+        active = program.add_variable(0.0, 1.0, binary=True)
+        program.add_row(np.array([output, active]), np.array([1.0, -upper]), -np.inf, 0.0)
+        program.add_row(np.array([slack, active]), np.array([1.0, -lower]), -np.inf, -lower)
+    else:
+        # -l y + u s <= -l u, divided by the larger of the two coefficients.
+        scale = max(upper, -lower)
+        program.add_row(np.array([output, slack]), np.array([-lower, upper]) / scale, -np.inf, -lower * (upper / scale))
+    return output, place
+
+
+def _numpy(tensor: Tensor) -> Floats:
+    return np.asarray(tensor.cpu().numpy(), np.float64)
