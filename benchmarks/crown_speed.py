@@ -19,7 +19,7 @@ def main() -> None:
     teacher, student = faithkd.load("mnist-teacher"), faithkd.load("mnist-fd")
 
     def measure() -> dict[str, object]:
-        result = verify.faithfulness(teacher, student, images, 0.1 * sample.std[0], method="crown")
+        result = verify.faithfulness(teacher, student, images, 0.1 * sample.std, method="crown")
         return {"emplb": float(result.emplb.mean()), "faithub": float(result.faithub.mean())}
 
     Record("crown-speed").measure(

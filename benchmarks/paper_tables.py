@@ -58,7 +58,7 @@ def searches_and_crown(dataset: str) -> None:
         )
     for region, valid_range in REGIONS.items():
         for label, radius in RADII[dataset].items():
-            eps = radius * sample.std[0]
+            eps = radius * sample.std
             for name, model in {"teacher": teacher, **students}.items():
                 key = {"what": "robust", "network": name, "region": region, "eps": label}
 
@@ -106,7 +106,7 @@ def programs(dataset: str, timeout: float) -> None:
                 record.measure(
                     {**key, "timeout": timeout if method == "milp" else None},
                     lambda s=student, r=radius, m=method: interval(
-                        teacher, s, sample.images, r * sample.std[0], (0.0, 1.0), m, timeout
+                        teacher, s, sample.images, r * sample.std, (0.0, 1.0), m, timeout
                     ),
                 )
 

@@ -56,6 +56,8 @@ class GurobiSession:
             model.optimize()
         except gurobi.GurobiError as error:
             raise _unavailable(error, self._size) from error
+        if model.Status == gurobi.GRB.INTERRUPTED:
+            raise KeyboardInterrupt  # Gurobi takes Ctrl-C for itself.
         closed = model.Status == gurobi.GRB.OPTIMAL
         point = np.array(model.getAttr("X", self._variables)) if model.SolCount else None
         if model.Status == gurobi.GRB.CUTOFF:

@@ -1,0 +1,219 @@
+"""A request made ready: the pair and the images loaded and checked, the work cut into parts, and one part's certificates."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import verify
+from faithkd import checkpoint, data, embedded, metrics
+from faithkd.card import Card, check_data, compatible
+from faithkd.certification.request import Request
+from faithkd.data import Dataset
+from faithkd.errors import UserError
+from faithkd.files import sha256
+from faithkd.report.run_folder import Arrays
+from faithkd.report.summary import Certificate
+from verify import solvers
+from verify.methods import chain_of
+from verify.problem import Options, Progress
+
+PART, SLOW_PART = 25, 5
+PROGRAMS = frozenset({"lp-boxes", "lp", "milp"})
+SLOW = PROGRAMS | frozenset({"minlp", "joint", "complete"})
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some images (rows of the job's data set) at one radius; the unit in which work is done, saved and resumed."""
+
+    name: str
+    eps: float
+    rows: range
+
+
+@dataclass(frozen=True)
+class Job:
+    """A certification that can start. The images are in the order of their positions; `scale` turns a radius into pixels."""
+
+    request: Request
+    teacher: nn.Module
+    student: nn.Module
+    dataset: Dataset
+    scale: float
+    checksums: dict[str, str]
+
+    def parts(self) -> list[Part]:
+        """The parts of this shard. The cut depends on the request alone, never on shards or workers."""
+        size = SLOW_PART if self.request.method in SLOW else PART
+        place, shards = self.request.shard_of()
+        chunks = [range(start, min(start + size, len(self.dataset))) for start in range(0, len(self.dataset), size)]
+        if shards > len(chunks):
+            raise UserError(
+                f"--shard {self.request.shard} is too fine: these {len(self.dataset)} images make {len(chunks)} parts, "
+                f"so use at most {len(chunks)} shards"
+            )
+        assert self.request.eps is not None
+        return [
+            Part(f"radius{k}-images{number:05d}", eps, chunk)
+            for k, eps in enumerate(self.request.eps)
+            for number, chunk in enumerate(chunks)
+            if number % shards == place - 1
+        ]
+
+    def keys(self, part: Part) -> list[tuple[float, int]]:
+        """The (eps, index) of the part's certificates."""
+        return [(part.eps, int(self.dataset.positions[row])) for row in part.rows]
+
+    def prove(self, part: Part, progress: Callable[[Progress], None] | None = None) -> tuple[list[Certificate], Arrays]:
+        """The certificates of a part and the witnesses behind them; slow methods report their progress."""
+        request, device = self.request, torch.device(self.request.device)
+        some = self.dataset.take(slice(part.rows.start, part.rows.stop))
+        images = some.images.to(device)
+        eps = part.eps * self.scale
+        valid_range = some.valid_range if request.clip else None
+        options = Options(
+            gap=request.gap,
+            timeout=request.timeout,
+            max_nodes=request.max_nodes,
+            delta=request.delta,
+            solver=request.solver,
+            progress=progress,
+        )
+        result = verify.faithfulness(
+            self.teacher, self.student, images, eps, valid_range=valid_range, method=request.method, options=options,
+            search=request.search, seed=request.seed,
+        )  # fmt: skip
+        agreement = verify.agreement(
+            self.teacher, self.student, images, eps, valid_range=valid_range, search=request.search, seed=request.seed
+        )
+        searched = metrics.empirical_agreement(
+            self.teacher, self.student, images, eps, valid_range=valid_range, seed=request.seed
+        )
+        certificates = [
+            {
+                "index": int(some.positions[k]),
+                "label": int(some.labels[k]),
+                "eps": part.eps,
+                "unit": request.unit,
+                "eps_pixel": eps,
+                "teacher_class": int(result.teacher_class[k]),
+                "student_class": int(result.student_class[k]),
+                "emplb": float(result.emplb[k]),
+                "faithub": float(result.faithub[k]),
+                "class": int(result.worst_class[k]),
+                "sign": int(result.worst_sign[k]),
+                "agreement": agreement.status[k],
+                "method": request.method,
+                "proof": result.proof[k],
+                "status": result.status[k],
+                "nodes": int(result.nodes[k]),
+                "seconds": float(result.seconds[k]),
+            }
+            for k in range(len(some))
+        ]
+        pair = torch.stack((images, result.witness.to(images)), dim=1)
+        arrays = {
+            "index": some.positions.numpy(),
+            "eps": np.full(len(some), part.eps),
+            "image": some.images.numpy(),
+            "witness": result.witness.cpu().numpy(),
+            "teacher": _confidences(self.teacher, pair),
+            "student": _confidences(self.student, pair),
+            "empirical_agreement": searched.every.cpu().numpy(),
+        }
+        return certificates, arrays
+
+
+def prepare(request: Request) -> Job:
+    """Load and check everything that the request names. Raises `UserError` or `verify.Unsupported` for what cannot be certified."""
+    request.check()
+    chain_of(request.method)
+    _check_solver(request)
+    teacher, student = (
+        checkpoint.load(name, architecture) for name, architecture in zip(
+            (request.teacher, request.student), _architectures(request.architecture), strict=True
+        )
+    )  # fmt: skip
+    cards: list[Card] = [model.card for model in (teacher, student)]
+    compatible(*cards)
+    request = request.with_defaults(cards[0].dataset)
+    dataset = _select(request, cards[0])
+    checksums = {
+        "teacher": sha256(embedded.find(request.teacher)),
+        "student": sha256(embedded.find(request.student)),
+        "images": hashlib.sha256(dataset.images.numpy().tobytes()).hexdigest(),
+    }
+    scale = _scale(cards) if request.unit == "normalised" else 1.0
+    for model in (teacher, student):
+        verify.ReluNetwork.from_module(model, dataset.image_shape)
+        model.to(request.device)
+    return Job(request, teacher, student, dataset, scale, checksums)
+
+
+def _architectures(names: tuple[str, ...]) -> tuple[str | None, str | None]:
+    """For teacher and student; a name alone is for both."""
+    if not names:
+        return None, None
+    if len(names) > 2:
+        raise UserError(
+            f"--architecture can be given once or twice, for teacher and student, but is given {len(names)} times"
+        )
+    return tuple(None if name == "none" else name for name in (names[0], names[-1]))  # type: ignore[return-value]
+
+
+def _check_solver(request: Request) -> None:
+    """Ask for the solver now, so that a missing one or a licence that has run out is said before the work begins."""
+    solvers.check_name(request.solver)
+    if request.method in PROGRAMS:
+        program = solvers.Program()
+        program.add_variable(0.0, 1.0)
+        solvers.open_session(program, request.solver).close()
+
+
+def _select(request: Request, card: Card) -> Dataset:
+    assert request.data is not None
+    dataset = data.load(request.data, "test", request.data_dir, valid_range=request.valid_range)
+    check_data(card, dataset)
+    if request.index is None:
+        if request.images > len(dataset):
+            raise UserError(
+                f"--images is {request.images}, but {request.data} has only {len(dataset)} images{_fuller(request.data)}"
+            )
+        dataset = dataset.sample(request.images, request.seed)
+    else:
+        rows = {int(position): row for row, position in enumerate(dataset.positions)}
+        for index in request.index:
+            if not 0 <= index < dataset.full_size:
+                raise UserError(f"--index must be between 0 and {dataset.full_size - 1}, but is {index}")
+            if index not in rows:
+                raise UserError(f"image {index} is not in {request.data}{_fuller(request.data)}")
+        dataset = dataset.take(torch.tensor([rows[index] for index in sorted(set(request.index))]))
+    return dataset.take(torch.argsort(dataset.positions))
+
+
+def _fuller(name: str) -> str:
+    return f"; the full data set is --data {name.removesuffix('-sample')}" if name.endswith("-sample") else ""
+
+
+def _scale(cards: list[Card]) -> float:
+    """What one normalised unit is in pixels, the same for both networks."""
+    one, other = (card.normalisation["std"] for card in cards)
+    if one != other or isinstance(one, list):
+        raise UserError(
+            f"a normalised radius needs one std for both networks, but teacher and student have {one} and {other}; use --unit pixel"
+        )
+    return float(one)
+
+
+def _confidences(model: nn.Module, images: Tensor) -> Any:
+    """`(n, 2, classes)` float32 softmax outputs for images `(n, 2, *shape)`."""
+    with torch.no_grad():
+        logits = model(images.flatten(0, 1))
+    return torch.softmax(logits.double(), dim=1).float().reshape(*images.shape[:2], -1).cpu().numpy()

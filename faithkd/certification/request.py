@@ -1,0 +1,115 @@
+"""What is asked of a certification, as a record of plain values: everything that decides its results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from faithkd.errors import UserError
+
+UNITS = ("pixel", "normalised")
+DEFAULT_RADII = {"mnist": (0.05, 0.1), "fashion-mnist": (4 / 255, 8 / 255)}
+"""Radii in normalised units that are used where none is given: two of the paper's for each data set."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One certification: which pair, which images, which regions, by which method, how far.
+
+    eps: the radii, in `unit`; None for DEFAULT_RADII. data: a data set's name or an `.npz` file; None for the embedded sample of the
+    teacher's data set. valid_range: of the values of an `.npz` file. index: positions in the full data set, in place of `images`
+    drawn with `seed`. clip: whether regions are cut with the valid range. shard: `i/n`, the part of the images to do.
+    architecture: of checkpoints that are plain state dicts.
+    """
+
+    teacher: str = "mnist-teacher"
+    student: str = "mnist-fd"
+    data: str | None = None
+    data_dir: str | None = None
+    valid_range: tuple[float, float] | None = None
+    eps: tuple[float, ...] | None = None
+    unit: str | None = None
+    images: int = 100
+    index: tuple[int, ...] | None = None
+    seed: int = 0
+    delta: float | None = None
+    clip: bool = True
+    method: str = "alpha-crown"
+    gap: float = 0.01
+    timeout: float = 30.0
+    max_nodes: int | None = None
+    solver: str = "auto"
+    search: bool = True
+    device: str = "cpu"
+    shard: str = "1/1"
+    architecture: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON has them."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Request:
+        """The inverse of `to_dict`. Raises `UserError` for a name that this version does not know."""
+        known = {entry.name for entry in fields(cls)}
+        if unknown := set(values) - known:
+            raise UserError(f"the run was made by another version of faithkd: it has the unknown option {min(unknown)}")
+        arguments: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        return cls(**arguments)
+
+    def with_defaults(self, dataset: str | None) -> Request:
+        """The same with data, radii and unit filled in from the teacher's data set."""
+        data = self.data
+        if data is None:
+            if dataset not in DEFAULT_RADII:
+                raise UserError("the teacher's card names no data set that comes with faithkd; give --data")
+            data = f"{dataset}-sample"
+        if self.eps is not None:
+            return replace(self, data=data, unit=self.unit or "pixel")
+        if dataset not in DEFAULT_RADII or self.unit == "pixel":
+            raise UserError("there are no default radii for this data set and unit; give at least one --eps")
+        return replace(self, data=data, eps=DEFAULT_RADII[dataset], unit="normalised")
+
+    def check(self) -> None:
+        """Raise `UserError` for values that no certification can have."""
+        for eps in self.eps or ():
+            if not (math.isfinite(eps) and eps >= 0):
+                raise UserError(f"a radius must be a finite number of at least 0, but --eps is {eps:g}")
+        if self.eps is not None and len(set(self.eps)) != len(self.eps):
+            raise UserError("every radius must be given once, but one --eps is repeated")
+        if self.unit is not None and self.unit not in UNITS:
+            raise UserError(f"--unit must be one of {', '.join(UNITS)}, but is {self.unit!r}")
+        if self.images < 1:
+            raise UserError(f"--images must be at least 1, but is {self.images}")
+        if self.seed < 0:
+            raise UserError(f"--seed must be at least 0, but is {self.seed}")
+        if self.delta is not None and not 0 <= self.delta <= 1:
+            raise UserError(f"--delta must be a difference of confidences in [0, 1], but is {self.delta:g}")
+        if not 0 <= self.gap <= 1:
+            raise UserError(f"--gap must be a difference of confidences in [0, 1], but is {self.gap:g}")
+        if not self.timeout > 0:
+            raise UserError(f"--timeout must be a number of seconds above 0, but is {self.timeout:g}")
+        if self.max_nodes is not None and self.max_nodes < 1:
+            raise UserError(f"--max-nodes must be at least 1, but is {self.max_nodes}")
+        self.shard_of()
+
+    def shard_of(self) -> tuple[int, int]:
+        """The shard as numbers `(i, n)`, `1 <= i <= n`. Raises `UserError` when it is not `i/n`."""
+        try:
+            place, total = (int(number) for number in self.shard.split("/"))
+        except ValueError:
+            place = total = 0
+        if not 1 <= place <= total:
+            raise UserError(f"--shard must be i/n with 1 <= i <= n, such as 2/4, but is {self.shard!r}")
+        return place, total
+
+
+def radius_label(eps: float, unit: str | None = None) -> str:
+    """A radius as people write it, `0.1` or `8/255`, with its unit where one is given."""
+    tidy = f"{eps:.6g}"
+    numerator = eps * 255
+    if abs(float(tidy) - eps) > 1e-12 and abs(numerator - round(numerator)) < 1e-9:
+        tidy = f"{round(numerator)}/255"
+    return f"{tidy} {unit}" if unit else tidy

@@ -1,0 +1,210 @@
+"""`faithkd certify`: the interval of every image, in a run folder with a page."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from faithkd.certification.request import Request
+from faithkd.cli.options import Numbers, Radius, data_dir_option, debug_option, device_option, say
+from faithkd.errors import UserError
+
+if TYPE_CHECKING:
+    from faithkd.certification import Job
+    from faithkd.report.run_folder import RunFolder
+
+RUNS = Path("runs")
+DEFAULTS = Request()
+
+
+@click.command()
+@click.argument("teacher", default=DEFAULTS.teacher)
+@click.argument("student", required=False)
+@click.option("--data", metavar="NAME|FILE.npz", help="Data set  [default: embedded images of the teacher's data set]")
+@data_dir_option
+@click.option("--valid-range", type=float, nargs=2, metavar="LOW HIGH", help="Range of the values in an .npz file.")
+@click.option("--eps", type=Radius(), multiple=True, help="Radius, again for more  [default: two of the paper's]")
+@click.option(
+    "--unit", type=click.Choice(["pixel", "normalised"]), help="Of the radius  [default: pixel when --eps is given]"
+)
+@click.option(
+    "--images", type=int, default=DEFAULTS.images, show_default=True, help="How many test images, drawn with --seed."
+)
+@click.option("--index", type=Numbers(), help="These positions in the test set instead, such as 3,5,100-119.")
+@click.option(
+    "--seed", type=int, default=DEFAULTS.seed, show_default=True, help="Of the drawn images and of the search."
+)
+@click.option("--delta", type=float, help="Decide imitation: is the difference of confidences at most DELTA.")
+@click.option("--no-clip", is_flag=True, help="Leave regions uncut by the range of valid pixels.")
+@click.option(
+    "--method", default=DEFAULTS.method, show_default=True, help="Bounding method; `docs/guide.md` lists them."
+)
+@click.option(
+    "--gap", type=float, default=DEFAULTS.gap, show_default=True, help="Interval width at which an image is closed."
+)
+@click.option("--timeout", type=float, default=DEFAULTS.timeout, show_default=True, help="Seconds an image.")
+@click.option("--max-nodes", type=int, help="Nodes an image: the limit that makes runs repeatable.")
+@click.option(
+    "--solver", default=DEFAULTS.solver, show_default=True, help="auto, gurobi, highs or cbc, for lp and milp."
+)
+@click.option("--no-search", is_flag=True, help="Only prove: EMPLB is then the difference at the image itself.")
+@click.option(
+    "--architecture", multiple=True, help="Of a checkpoint that is a plain state dict; twice for teacher and student."
+)
+@device_option
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
+@click.option(
+    "--shard", default=DEFAULTS.shard, show_default=True, help="Do part I of N of the images; `faithkd report` merges."
+)
+@click.option("--out", metavar="FOLDER", help="Run folder  [default: runs/first, then runs/2, ...]")
+@click.option("--resume", is_flag=True, help="Go on with a run; its options need not be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print summary.json on stdout, and nothing else.")
+@click.option("--report/--no-report", default=True, help="Write report.html and figures  [default: yes]")
+@click.option("--fail-above", type=float, metavar="X", help="Exit with status 3 when a FAITHUB exceeds X.")
+@debug_option
+@click.pass_context
+def certify(
+    context: click.Context,
+    /,
+    out: str | None,
+    resume: bool,
+    workers: int,
+    as_json: bool,
+    report: bool,
+    fail_above: float | None,
+    **options: Any,
+) -> None:
+    """Bound how far STUDENT strays from TEACHER around every image.
+
+    For each image and radius: EMPLB <= max over the ball of |softmax(teacher) - softmax(student)| <= FAITHUB. EMPLB comes with an
+    input that attains it, FAITHUB is proved. TEACHER and STUDENT are names of embedded networks or paths; without them an
+    embedded MNIST pair is taken.
+    """
+    if options["student"] is None:
+        if _given(context, "teacher"):
+            raise click.UsageError("give both TEACHER and STUDENT, or neither")
+        options["student"] = DEFAULTS.student
+    job, folder = _resumed(context, options, out) if resume else _begun(options, out)
+    _run(job, folder, workers, quiet=as_json)
+    if report:
+        from faithkd.report import write_report
+
+        write_report(folder.path)
+    if as_json:
+        click.echo(json.dumps(folder.summary, indent=2))
+    else:
+        _show(folder, report)
+    worst = max(line["faithub"] for line in folder.certificates())
+    if fail_above is not None and worst > fail_above:
+        say(f"The largest FAITHUB, {worst:.4f}, exceeds {fail_above:g}.")
+        context.exit(3)
+
+
+def _begun(options: dict[str, Any], out: str | None) -> tuple[Job, RunFolder]:
+    from faithkd.certification.job import prepare
+    from faithkd.certification.run import new_folder
+    from faithkd.report.run_folder import check_free
+
+    path = Path(out) if out is not None else _fresh()
+    check_free(path)
+    job = prepare(_request(options))
+    job.parts()
+    return job, new_folder(job, path)
+
+
+def _resumed(context: click.Context, options: dict[str, Any], out: str | None) -> tuple[Job, RunFolder]:
+    """The run as it was asked for; an option on this command line must say the same."""
+    from faithkd.certification.job import prepare
+    from faithkd.report.run_folder import RunFolder
+
+    folder = RunFolder.open(out if out is not None else _latest())
+    asked = Request.from_dict(folder.summary["request"])
+    now = _request(options).to_dict()
+    for option, field in FIELDS.items():
+        if _given(context, option) and now[field] != asked.to_dict()[field]:
+            raise UserError(
+                f"{_flag(option)} is {_plain(now[field])} but the run in {folder.path} has {_plain(asked.to_dict()[field])}; "
+                "leave it out to continue, or start another run with another --out"
+            )
+    job = prepare(asked)
+    for what, checksum in job.checksums.items():
+        if checksum != folder.summary["checksums"][what]:
+            named = {"images": asked.data}.get(what) or getattr(asked, what)
+            raise UserError(
+                f"the {what} ({named}) changed since the run in {folder.path} began; start another run with another --out"
+            )
+    return job, folder
+
+
+def _request(options: dict[str, Any]) -> Request:
+    from faithkd import device
+
+    values = {field: options[option] for option, field in FIELDS.items()}
+    values |= {
+        "clip": not options["no_clip"],
+        "search": not options["no_search"],
+        "eps": tuple(sorted(options["eps"])) or None,
+    }
+    return Request(**{**values, "device": str(device.choose(options["device"]))})
+
+
+FIELDS = {
+    name: name for name in Request.__dataclass_fields__ if name not in ("clip", "search")
+} | {"no_clip": "clip", "no_search": "search"}  # fmt: skip
+
+
+def _run(job: Job, folder: RunFolder, workers: int, quiet: bool) -> None:
+    from faithkd.certification.run import certify
+    from faithkd.cli.progress import Progress
+
+    command = f"faithkd certify --resume --out {shlex.quote(str(folder.path))}"
+    try:
+        with Progress(job, folder, quiet) as progress:
+            certify(job, folder, workers=workers, progress=progress.step)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped; everything proved so far is kept; continue with: {command}") from None
+
+
+def _show(folder: RunFolder, report: bool) -> None:
+    from rich.console import Console
+
+    from faithkd.report.tables import proof_line, terminal_table, title_line
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 110
+    console.print(title_line(folder.summary), style="bold")
+    console.print(terminal_table(folder.summary))
+    console.print(proof_line(folder.summary), style="dim")
+    click.echo(f"Report: {folder.path / 'report.html'}" if report else f"Run folder: {folder.path}")
+
+
+def _given(context: click.Context, option: str) -> bool:
+    return context.get_parameter_source(option) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
+
+
+def _flag(option: str) -> str:
+    return option.upper() if option in ("teacher", "student") else f"--{option.replace('_', '-')}"
+
+
+def _plain(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _fresh() -> Path:
+    """`runs/first`, or the first free `runs/2`, `runs/3`, ..."""
+    names = ["first", *(str(number) for number in range(2, 10_000))]
+    return next(RUNS / name for name in names if not (RUNS / name).exists() or not any((RUNS / name).iterdir()))
+
+
+def _latest() -> Path:
+    """The run folder below `runs` that was touched last."""
+    summaries = sorted(RUNS.glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
+    if not summaries:
+        raise UserError("there is no run to continue below the folder runs; name one with --out")
+    return summaries[-1].parent

@@ -1,0 +1,72 @@
+"""Options and types that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import click
+
+
+class Radius(click.ParamType):  # type: ignore[type-arg]
+    """A number, or a fraction such as `8/255`."""
+
+    name = "radius"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """The number."""
+        try:
+            return float(Fraction(value)) if "/" in str(value) else float(value)
+        except (ValueError, ZeroDivisionError):
+            self.fail(f"{value!r} is not a number such as 0.1 or 8/255", parameter, context)
+
+
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """Whole numbers and ranges: `4711`, `3,5,8`, `0-99`."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> tuple[int, ...]:
+        """The numbers in the order given."""
+        if isinstance(value, tuple):
+            return value
+        numbers: list[int] = []
+        for word in value.split(","):
+            first, dash, last = word.strip().partition("-") if not word.strip().startswith("-") else (word, "", "")
+            try:
+                numbers += range(int(first), int(last) + 1) if dash else [int(first)]
+            except ValueError:
+                self.fail(f"{word!r} is not a whole number or a range such as 0-99", parameter, context)
+        return tuple(numbers)
+
+
+def debug_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--debug` after the command's name, as good as before it."""
+
+    def remember(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value:
+            context.find_root().obj["debug"] = True
+
+    return click.option(
+        "--debug", is_flag=True, expose_value=False, callback=remember, help="Show the traceback of an error."
+    )(command)
+
+
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
+data_dir_option = click.option(
+    "--data-dir", metavar="FOLDER", help="Where the data sets are (else $FAITHKD_DATA, then the user cache)."
+)
+
+
+def say(message: str) -> None:
+    """A line for the person, on stderr."""
+    click.echo(message, err=True)
+
+
+def on_terminal() -> bool:
+    """Is stderr a terminal, so that a bar can be drawn."""
+    return sys.stderr.isatty()

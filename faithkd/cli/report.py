@@ -1,0 +1,39 @@
+"""`faithkd report`: a run's page again, shards merged, runs compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from faithkd.cli.options import debug_option
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--out", metavar="PLACE", help="Folder of the merged run, or page of the comparison  [default: comparison.html]"
+)
+@debug_option
+def report(runs: tuple[str, ...], out: str | None) -> None:
+    """Rebuild a run's page, merge shards, or compare runs.
+
+    One RUN folder: its report.html and figures are written again. The shards of one run: they are merged into the new run folder
+    OUT. Other RUN folders: one page with a table of them all.
+    """
+    from faithkd.report import compare, merge, read_run, write_report
+    from faithkd.report.merging import are_shards
+
+    if len(runs) == 1:
+        if out is not None:
+            raise click.UsageError("--out is for several runs; the page of one run is written into its folder")
+        click.echo(f"Report: {write_report(runs[0])}")
+    elif are_shards([read_run(run) for run in runs]):
+        if out is None:
+            raise click.UsageError("these are shards of one run; name the folder of the merged run with --out")
+        folder = merge(runs, out)
+        click.echo(f"Merged {len(runs)} shards into {folder.path}\nReport: {write_report(folder.path)}")
+    else:
+        page = Path(out or "comparison.html")
+        compare(runs, page)
+        click.echo(f"Comparison: {page}")

@@ -1,0 +1,161 @@
+"""The figures of a run: histograms of EMPLB and FAITHUB, and the interval of every image. As SVG for the page, as PNG in files."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faithkd.certification.request import radius_label
+from faithkd.files import atomic
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which people with any colour vision can tell apart; the page maps each to a variable of its theme.
+COLOURS = {"ink": "#222426", "soft": "#6b7075", "line": "#d5d8dc", "emplb": "#009e73", "faithub": "#b8548e",
+           "teacher": "#0072b2", "student": "#e08a00"}  # fmt: skip
+STYLE: Any = {
+    "font.family": "sans-serif", "font.size": 8, "axes.titlesize": 9, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.labelsize": 8, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 7.5, "legend.frameon": False,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7, "axes.edgecolor": COLOURS["soft"],
+    "axes.labelcolor": COLOURS["ink"], "text.color": COLOURS["ink"], "xtick.color": COLOURS["soft"], "ytick.color": COLOURS["soft"],
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": COLOURS["line"], "grid.linewidth": 0.5, "svg.fonttype": "none",
+    "svg.hashsalt": "faithkd", "savefig.dpi": 200,
+}  # fmt: skip
+BINS = 32
+PANEL = (3.7, 2.35)
+
+Values = NDArray[np.float64]
+Draw = Callable[["Axes"], None]
+
+
+def histograms(certificates: Sequence[dict[str, Any]]) -> list[Draw]:
+    """For each radius the histograms of EMPLB and FAITHUB (Figures 2 and 3 of Lamb et al. 2023), all over one range."""
+    radii = by_radius(certificates)
+    most = max(float(faithub.max()) for _, _, faithub in radii)
+    edges = np.linspace(0.0, max(most, 1e-3) * 1.0001, BINS + 1)
+    return [_histogram(title, emplb, faithub, edges) for title, emplb, faithub in radii]
+
+
+def intervals(certificates: Sequence[dict[str, Any]]) -> list[Draw]:
+    """For each radius the interval [EMPLB, FAITHUB] of every image, the narrowest first."""
+    radii = by_radius(certificates)
+    most = max(float(faithub.max()) for _, _, faithub in radii)
+    return [_intervals(title, emplb, faithub, max(most, 1e-3) * 1.04) for title, emplb, faithub in radii]
+
+
+def by_radius(certificates: Sequence[dict[str, Any]]) -> list[tuple[str, Values, Values]]:
+    """The label, the EMPLBs and the FAITHUBs of each radius, in the order of the certificates."""
+    labels = dict.fromkeys((line["eps"], line["unit"]) for line in certificates)
+    groups = []
+    for eps, unit in labels:
+        lines = [line for line in certificates if line["eps"] == eps]
+        emplb, faithub = (np.array([line[name] for line in lines], dtype=np.float64) for name in ("emplb", "faithub"))
+        groups.append((f"radius {radius_label(eps, unit)}", emplb, faithub))
+    return groups
+
+
+def svg(draw: Draw) -> str:
+    """One figure as an SVG element that follows the page's theme and font."""
+    buffer = io.StringIO()
+    with styled():
+        figure = _figure([draw], columns=1)
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    head, _, rest = buffer.getvalue().partition("<svg")[2].partition(">")
+    text = "<svg" + re.sub(r'\s(width|height)="[^"]*"', "", head) + ">" + rest
+    for name, colour in COLOURS.items():
+        text = text.replace(colour, f"var(--{name})")
+    return re.sub(r"<metadata>.*?</metadata>|font-family: [^;\"]*; ?", "", text, flags=re.DOTALL)
+
+
+def png(path: Path, draws: Sequence[Draw]) -> None:
+    """All figures beside each other, at most three in a row, in one PNG file."""
+    with styled():
+        save_png(_figure(draws, columns=min(3, len(draws))), path)
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Where figures are made and saved: the project's style, and nobody else's afterwards."""
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure whole or not at all."""
+    with atomic(path) as file:
+        figure.savefig(file, format="png", facecolor="white")
+
+
+def _figure(draws: Sequence[Draw], columns: int) -> Figure:
+    from matplotlib.figure import Figure
+
+    rows = -(-len(draws) // columns)
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows), layout="constrained")
+    for place, draw in enumerate(draws, start=1):
+        draw(figure.add_subplot(rows, columns, place))
+    return figure
+
+
+def _histogram(title: str, emplb: Values, faithub: Values, edges: Values) -> Draw:
+    from matplotlib.ticker import MaxNLocator
+
+    def draw(axes: Axes) -> None:
+        for name, label, values in (("faithub", "FAITHUB, proved", faithub), ("emplb", "EMPLB, found", emplb)):
+            colour = COLOURS[name]
+            axes.hist(values, edges.tolist(), histtype="stepfilled", color=colour, alpha=0.28, linewidth=0)
+            axes.hist(
+                values,
+                edges.tolist(),
+                histtype="step",
+                color=colour,
+                linewidth=1.1,
+                label=f"{label}: mean {values.mean():.3f}",
+            )
+            axes.axvline(values.mean(), color=colour, linewidth=1, linestyle=(0, (3, 2)))
+        axes.set(title=title, xlabel="difference of confidences", ylabel="images", xlim=(0, 1.02 * edges[-1]))
+        axes.grid(visible=False, axis="x")
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+        axes.legend(loc="best", handlelength=1.2)
+
+    return draw
+
+
+def _intervals(title: str, emplb: Values, faithub: Values, most: float) -> Draw:
+    def draw(axes: Axes) -> None:
+        order = np.argsort(faithub - emplb, kind="stable")
+        low, high, place = emplb[order], faithub[order], np.arange(1, len(order) + 1)
+        # One broken line instead of one line an image keeps the page small.
+        gaps = np.full(len(order), np.nan)
+        axes.plot(
+            np.stack((place, place, gaps), 1).ravel(), np.stack((low, high, gaps), 1).ravel(),
+            color=COLOURS["soft"], linewidth=min(1.6, max(0.25, 90 / len(order))), alpha=0.55, solid_capstyle="butt",
+        )  # fmt: skip
+        size = min(3.4, max(1.5, 320 / len(order)))
+        for name, label, values in (("faithub", "FAITHUB", high), ("emplb", "EMPLB", low)):
+            axes.plot(place, values, "o", color=COLOURS[name], markersize=size, markeredgewidth=0, label=label)
+        axes.set(
+            title=title, xlabel="images, narrowest interval first", ylabel="difference of confidences", ylim=(0, most)
+        )
+        axes.set_xlim(0, len(order) + 1)
+        axes.grid(visible=False, axis="x")
+        axes.legend(
+            loc="lower right",
+            bbox_to_anchor=(1, 0.99),
+            ncols=2,
+            borderaxespad=0,
+            handlelength=0.8,
+            markerscale=3.4 / size,
+        )
+
+    return draw

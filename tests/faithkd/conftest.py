@@ -1,0 +1,24 @@
+"""What the tests of the command line share."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faithkd.running import run, small_pair
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A small teacher and student on disk."""
+    return small_pair(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="session")
+def finished(pair: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 60 images at two radii; to be read only."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    result = run(
+        "certify", *pair, "--eps", 0.02, "--eps", "8/255", "--images", 60, "--method", "crown", "--out", folder
+    )
+    assert result.exit_code == 0, result.output
+    return folder

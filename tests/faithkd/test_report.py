@@ -1,0 +1,157 @@
+"""Reports: the page stands alone and says what the certificates say; odd runs do not break it."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faithkd import UserError
+from faithkd.report import RunFolder, read_run, write_report
+from tests.faithkd.running import certificates, certify, run
+
+VOID = {"meta", "img", "br", "link", "input", "hr", "path", "rect", "use"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are closed in order; collects cells, addresses and text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.cells: list[str] = []
+        self.text = ""
+        self.feed(path.read_text())
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.open.append(tag)
+        self.addresses += [value for name, value in attributes if name in ("src", "href", "xlink:href", "srcset")]
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_startendtag(self, tag, attributes):
+        self.addresses += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] == ["td"]:
+            self.cells[-1] += data
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+def made_up_run(path: Path, emplb, faithub, shape=(1, 6, 6), classes=4, unit="pixel", state="complete") -> Path:
+    """A run folder with the given intervals, the rest random."""
+    random, count = np.random.default_rng(0), len(emplb)
+    request = {"teacher": "a/b/teacher.safetensors", "student": "<student>", "data": "data.npz", "eps": [0.1], "unit": unit,
+               "method": "crown", "clip": True, "delta": None, "images": count, "shard": "1/1"}  # fmt: skip
+    environment = {"device": "cpu", "hardware": "a machine", "cores": 2, "system": "here", "versions": {"python": "3"}}
+    summary = {"state": state, "request": request, "valid_range": [0.0, 1.0], "checksums": {"teacher": "0" * 64},
+               "environment": environment, "seconds": 1.0, "wall_seconds": 1.0}  # fmt: skip
+    folder = RunFolder.create(path, summary)
+    lines = [
+        {"index": k, "label": 0, "eps": 0.1, "unit": unit, "eps_pixel": 0.1, "teacher_class": 0, "student_class": 0,
+         "emplb": float(low), "faithub": float(high), "class": 1, "sign": -1, "agreement": "undecided", "method": "crown",
+         "proof": "solver", "status": "timeout", "nodes": 3, "seconds": 0.1}
+        for k, (low, high) in enumerate(zip(emplb, faithub, strict=True))
+    ]  # fmt: skip
+    images = random.random((count, *shape), dtype=np.float32)
+    confidences = random.dirichlet(np.ones(classes), (count, 2)).astype(np.float32)
+    arrays = {"index": np.arange(count), "eps": np.full(count, 0.1), "image": images, "witness": 1 - images,
+              "teacher": confidences, "student": confidences[::-1], "empirical_agreement": np.ones(count, dtype=bool)}  # fmt: skip
+    folder.append("part", lines, arrays)
+    if state == "complete":
+        folder.close()
+    folder.summarise()
+    folder.save_summary()
+    return path
+
+
+def test_the_page_stands_alone_and_says_what_is_proved(finished):
+    page = Page(finished / "report.html")
+    assert page.addresses and all(address.startswith(("data:", "#")) for address in page.addresses)
+    assert not re.search(r"<script|@import|url\((?!#)", (finished / "report.html").read_text())
+    assert "pixel" in page.text and "crown" in page.text and "Proved" in page.text and "searched" in page.text
+    for eps in (0.02, 8 / 255):
+        lines = [line for line in certificates(finished) if line["eps"] == eps]
+        for name in ("emplb", "faithub"):
+            values = np.array([line[name] for line in lines])
+            assert f"{values.mean():.3f} ± {values.std():.3f}" in page.cells
+        for measure in (lambda line: line["faithub"] - line["emplb"], lambda line: line["emplb"]):
+            assert f"image {max(lines, key=measure)['index']}" in page.text
+    summary = json.loads((finished / "summary.json").read_text())
+    assert all(checksum in page.text for checksum in summary["checksums"].values())
+    assert summary["environment"]["versions"]["torch"] in page.text
+
+
+def test_figures_are_pictures(finished):
+    for name in ("histograms", "intervals", "examples"):
+        with Image.open(finished / "figures" / f"{name}.png") as picture:
+            assert picture.width >= 1200 and len(np.unique(np.asarray(picture.convert("L")))) > 20
+
+
+def test_the_table_on_the_terminal_names_the_unit(finished):
+    result = run("certify", "--resume", "--out", finished)
+    assert result.exit_code == 0
+    assert "(pixel)" in result.stdout and "8/255" in result.stdout and "±" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 110
+
+
+@pytest.mark.parametrize(
+    ("emplb", "faithub", "shape", "classes"),
+    [
+        ([0.2], [0.2], (1, 6, 6), 4),
+        ([0.0, 0.0], [0.0, 0.0], (1, 6, 6), 2),
+        ([0.0, 0.5, 1.0], [1.0, 1.0, 1.0], (3, 5, 7), 4),
+        (np.linspace(0, 0.4, 700), np.linspace(0.1, 0.9, 700), (1, 2, 2), 100),
+        ([0.1, 0.3], [0.2, 0.8], (5,), 3),
+    ],
+    ids=["one image", "nothing differs", "colour", "many", "vectors"],
+)  # fmt: skip
+def test_odd_runs(tmp_path, emplb, faithub, shape, classes):
+    page = Page(write_report(made_up_run(tmp_path / "run", emplb, faithub, shape, classes)))
+    assert "&lt;student&gt;" in (tmp_path / "run" / "report.html").read_text()
+    assert "solver's tolerance" in page.text
+    assert (tmp_path / "run" / "report.html").stat().st_size < 1_500_000
+
+
+def test_an_unfinished_run_says_so(tmp_path):
+    assert "interrupted" in Page(write_report(made_up_run(tmp_path / "run", [0.1], [0.2], state="interrupted"))).text
+
+
+def test_an_empty_run_is_refused(finished, tmp_path):
+    summary = json.loads((finished / "summary.json").read_text())
+    RunFolder.create(tmp_path / "run", {**summary, "state": "failed", "radii": []})
+    with pytest.raises(UserError, match="no certificate"):
+        write_report(tmp_path / "run")
+
+
+def test_runs_side_by_side(finished, pair, tmp_path):
+    assert (
+        certify(*pair, "--eps", 0.02, "--images", 60, "--method", "interval", "--out", tmp_path / "wide").exit_code == 0
+    )
+    result = run("report", finished, tmp_path / "wide", "--out", tmp_path / "both.html")
+    assert result.exit_code == 0, result.output
+    page = Page(tmp_path / "both.html")
+    for folder in (finished, tmp_path / "wide"):
+        values = np.array([line["faithub"] for line in certificates(folder) if line["eps"] == 0.02])
+        assert f"{values.mean():.3f} ± {values.std():.3f}" in page.cells
+    assert {"finished", "wide", "crown", "interval"} <= set(page.cells)
+    other = made_up_run(tmp_path / "other", [0.1], [0.2], unit="normalised")
+    assert run("report", finished, other).exit_code == 1
+
+
+def test_certificates_without_witnesses_are_refused(tmp_path):
+    folder = made_up_run(tmp_path / "run", [0.1, 0.2], [0.3, 0.4])
+    (folder / "witnesses.npz").unlink()
+    with pytest.raises(UserError, match="no witnesses"):
+        read_run(folder)
