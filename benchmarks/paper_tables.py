@@ -16,6 +16,7 @@ from record import Record
 import faithkd
 import faithkd.data
 import verify
+from faithkd.checkpoint import find, sha256
 from faithkd.metrics import accuracy, empirical_agreement, robust_accuracy
 
 RADII = {
@@ -47,6 +48,9 @@ def searches_and_crown(dataset: str) -> None:
     teacher = faithkd.load(f"{dataset}-teacher")
     students = {name: faithkd.load(f"{dataset}-{name}") for name in STUDENTS}
     whole = faithkd.data.load(dataset, split="test")
+    record.measure(
+        {"what": "networks"}, lambda: {name: sha256(find(f"{dataset}-{name}")) for name in ("teacher", *STUDENTS)}
+    )
     for name, model in {"teacher": teacher, **students}.items():
         record.measure(
             {"what": "clean", "network": name},
@@ -89,6 +93,9 @@ def searches_and_crown(dataset: str) -> None:
 
 def programs(dataset: str, timeout: float) -> None:
     record = Record(f"paper-programs-{dataset}")
+    record.measure(
+        {"what": "networks"}, lambda: {name: sha256(find(f"{dataset}-{name}")) for name in ("teacher", *STUDENTS)}
+    )
     sample = faithkd.data.load(dataset, split="test").sample(100, seed=0)
     teacher = faithkd.load(f"{dataset}-teacher")
     for label, radius in list(RADII[dataset].items())[:3]:

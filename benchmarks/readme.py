@@ -83,9 +83,9 @@ def bounds_table(dataset: str, rows: list[Row]) -> str:
 
 
 def programs_table(dataset: str, rows: list[Row]) -> str:
-    """FAITHUB by the programs: the mean, and the seconds an image."""
+    """FAITHUB by the programs: the mean, and the CPU seconds an image."""
     radii = RADII[dataset][:3]
-    lines = [header(f"{TITLES[dataset]}, FAITHUB (s an image)", radii)]
+    lines = [header(f"{TITLES[dataset]}, FAITHUB (CPU s an image)", radii)]
     for name in STUDENTS:
         for method in ("lp-boxes", "crown", "lp", "milp"):
             cells = []
@@ -93,7 +93,7 @@ def programs_table(dataset: str, rows: list[Row]) -> str:
                 row = one(rows, network=name, eps=eps, method=method)
                 stopped = row["status"].get("timeout", 0)
                 cells.append(
-                    f"{row['faithub']['mean']:.3f} ({row['seconds'] / row['images']:.2f})"
+                    f"{row['faithub']['mean']:.3f} ({row['cpu_seconds'] / row['images']:.2f})"
                     + (f" t{stopped}" if stopped else "")
                 )
             lines.append(line(f"{name}, {method}", cells))

@@ -24,13 +24,14 @@ class Record:
         self.rows: list[dict[str, Any]] = json.loads(self.path.read_text())["rows"] if self.path.exists() else []
 
     def measure(self, key: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The row of `key`, computed and written unless it is recorded; `seconds` is added, wall clock."""
+        """The row of `key`, computed and written unless it is recorded; `seconds` (wall clock) and `cpu_seconds` are added."""
         for row in self.rows:
             if all(row.get(name) == value for name, value in key.items()):
                 return row
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         values = compute()
-        row = {**key, **values, "seconds": round(time.perf_counter() - started, 3)}
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - worked
+        row = {**key, **values, "seconds": round(seconds, 3), "cpu_seconds": round(cpu_seconds, 3)}
         self.rows.append(row)
         self._write()
         print(json.dumps(row), flush=True)

@@ -1,9 +1,14 @@
 """The README's tables are those of the recorded results, and its Python example runs."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType
+
+import pytest
+
+from faithkd.checkpoint import find, sha256
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,6 +27,15 @@ def test_the_tables_are_the_recorded_ones() -> None:
     assert module.filled(text) == text
     for name, content in module.parts().items():
         assert content in text, f"the README has no place for {name!r}"
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
+@pytest.mark.parametrize("record", ["paper-tables", "paper-programs"])
+def test_the_records_are_of_the_embedded_networks(record: str, dataset: str) -> None:
+    rows = json.loads((ROOT / "benchmarks" / "results" / f"{record}-{dataset}.json").read_text())["rows"]
+    (networks,) = (row for row in rows if row["what"] == "networks")
+    for name in ("teacher", "sd", "ard", "rslad", "fd"):
+        assert networks[name] == sha256(find(f"{dataset}-{name}"))
 
 
 def test_the_first_two_commands_are_make() -> None:

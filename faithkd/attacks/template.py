@@ -1,0 +1,59 @@
+"""The template of a gradient attack: an objective of the logits, steps, and a start; `verify.search.ascend` does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from verify import Region
+from verify.search import ascend, image_points, step_unit, uniform_starts
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Sign-gradient ascent of an objective over the ball around each image.
+
+    objective: of logits `(n, classes)` and labels `(n,)`, gives `(n,)` values to maximise. step: relative to the radius.
+    start: "uniform" in the region, or the "image" itself.
+    """
+
+    name: str
+    objective: Callable[[Tensor, Tensor], Tensor]
+    steps: int
+    step: float
+    start: Literal["uniform", "image"] = "uniform"
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        eps: float,
+        *,
+        valid_range: tuple[float, float] | None = (0.0, 1.0),
+        seed: int = 0,
+        observe: Callable[[Tensor], None] | None = None,
+    ) -> Tensor:
+        """The last iterate, float32 of the shape of `images` `(n, *shape)`; every one lies in the exact ball.
+
+        model: in evaluation mode, images in pixels to logits. eps: the radius in pixel units. valid_range: what the ball is cut with,
+        None for no cut. seed: a start depends on it and on the image's own bytes only, so results do not depend on the order of the
+        images. observe: called with every iterate, the start and the last one included. Raises `verify.Unsupported` for a
+        negative radius and for images outside `valid_range`.
+        """
+        region = Region.ball(images, eps, valid_range)
+        lower, upper = region.inner()
+        start = image_points(region) if self.start == "image" else uniform_starts(region, 1, seed)[:, 0]
+        last = ascend(
+            lambda x: self.objective(model(x.view(-1, *region.shape)), labels),
+            start,
+            lower,
+            upper,
+            steps=self.steps,
+            step_size=self.step * step_unit(region),
+            observe=None if observe is None else lambda x, _: observe(x.view(-1, *region.shape)),
+        )
+        return last.view(-1, *region.shape)
