@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 certify: $(VENV)/installed
-	$(BIN)/faithkd certify
+	$(BIN)/faithkd certify --timeout 2 --workers 2
 
 test: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --durations=10

@@ -14,7 +14,7 @@ import verify
 
 
 def main() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     images, _ = sample = faithkd.data.load("mnist-sample", split="test").sample(1000, seed=0)
     teacher, student = faithkd.load("mnist-teacher"), faithkd.load("mnist-fd")
 

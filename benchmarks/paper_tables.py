@@ -32,11 +32,12 @@ def main() -> None:
     parser.add_argument("dataset", choices=RADII)
     parser.add_argument("--programs", action="store_true", help="lp-boxes, lp and milp instead of the 1,000-image part")
     parser.add_argument("--timeout", type=float, default=10.0, help="milp: seconds an image")
+    parser.add_argument("--radius", action="append", help="programs: these of the three radii only")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.programs:
-        programs(options.dataset, options.timeout)
+        programs(options.dataset, options.timeout, options.radius)
     else:
         searches_and_crown(options.dataset)
 
@@ -91,14 +92,15 @@ def searches_and_crown(dataset: str) -> None:
                 record.measure(key, lambda s=student, e=eps, v=valid_range: interval(teacher, s, images, e, v, "crown"))
 
 
-def programs(dataset: str, timeout: float) -> None:
+def programs(dataset: str, timeout: float, radii: list[str] | None) -> None:
     record = Record(f"paper-programs-{dataset}")
     record.measure(
         {"what": "networks"}, lambda: {name: sha256(find(f"{dataset}-{name}")) for name in ("teacher", *STUDENTS)}
     )
     sample = faithkd.data.load(dataset, split="test").sample(100, seed=0)
     teacher = faithkd.load(f"{dataset}-teacher")
-    for label, radius in list(RADII[dataset].items())[:3]:
+    for label in radii or list(RADII[dataset])[:3]:
+        radius = RADII[dataset][label]
         for name in STUDENTS:
             student = faithkd.load(f"{dataset}-{name}")
             for method in ("lp-boxes", "crown", "lp", "milp"):

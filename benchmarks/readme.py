@@ -94,7 +94,7 @@ def programs_table(dataset: str, rows: list[Row]) -> str:
                 stopped = row["status"].get("timeout", 0)
                 cells.append(
                     f"{row['faithub']['mean']:.3f} ({row['cpu_seconds'] / row['images']:.2f})"
-                    + (f" t{stopped}" if stopped else "")
+                    + (f" t{stopped}/{row['timeout']:g}s" if stopped else "")
                 )
             lines.append(line(f"{name}, {method}", cells))
     return "\n".join(lines)

@@ -21,7 +21,7 @@ class Record:
 
     def __init__(self, name: str) -> None:
         self.path = RESULTS / f"{name}.json"
-        self.rows: list[dict[str, Any]] = json.loads(self.path.read_text())["rows"] if self.path.exists() else []
+        self.rows = self._recorded()
 
     def measure(self, key: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The row of `key`, computed and written unless it is recorded; `seconds` (wall clock) and `cpu_seconds` are added."""
@@ -32,10 +32,14 @@ class Record:
         values = compute()
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - worked
         row = {**key, **values, "seconds": round(seconds, 3), "cpu_seconds": round(cpu_seconds, 3)}
-        self.rows.append(row)
+        self.rows = [*self._recorded(), row]
         self._write()
         print(json.dumps(row), flush=True)
         return row
+
+    def _recorded(self) -> list[dict[str, Any]]:
+        """What is on disk, by other processes too."""
+        return json.loads(self.path.read_text())["rows"] if self.path.exists() else []
 
     def _write(self) -> None:
         RESULTS.mkdir(exist_ok=True)

@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/pairs"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto; the embedded networks are from the CPU")
-    parser.add_argument("--embed", action="store_true", help="copy networks that are not embedded yet, write their README")
+    parser.add_argument(
+        "--embed", action="store_true", help="copy networks that are not embedded yet, write their README"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     names = [f"{dataset}-{network}" for dataset in options.datasets for network in NETWORKS]
@@ -114,7 +116,9 @@ def measured(model: nn.Module, teacher: nn.Module | None, dataset: str) -> dict[
         for region, cut in REGIONS.items()
     }
     if teacher is not None:
-        result["sample_agreement_clean"] = (decisions(teacher, images) == decisions(model, images)).double().mean().item()
+        result["sample_agreement_clean"] = (
+            (decisions(teacher, images) == decisions(model, images)).double().mean().item()
+        )
         result["sample_agreement"] = {
             region: {
                 label: empirical_agreement(teacher, model, images, radius * std, valid_range=cut).shares()
@@ -163,7 +167,18 @@ def settings_table(cards: dict[str, Card]) -> str:
             [network, widths, card.method, best, r["batch_size"], rate, f"{r['weight_decay']:g}", settings, adversary,
              f"{card.seed} ({card.metrics['attempts']})"]
         )  # fmt: skip
-    head = ["network", "hidden", "method", "best epoch", "batch", "rate", "weight decay", "settings", "adversary", "seed (attempts)"]
+    head = [
+        "network",
+        "hidden",
+        "method",
+        "best epoch",
+        "batch",
+        "rate",
+        "weight decay",
+        "settings",
+        "adversary",
+        "seed (attempts)",
+    ]
     return table(head, rows)
 
 
@@ -186,7 +201,10 @@ def agreement_table(dataset: str, cards: dict[str, Card]) -> str:
         m = card.metrics
         rows.append([network, "paper", *AGREEMENT[dataset][network]])
         for region in REGIONS:
-            cells = [percent(m["sample_agreement_clean"]), *(both(m["sample_agreement"][region][label]) for label in RADII[dataset])]
+            cells = [
+                percent(m["sample_agreement_clean"]),
+                *(both(m["sample_agreement"][region][label]) for label in RADII[dataset]),
+            ]
             rows.append([network, region, *cells])
     return table(["student", "region", "0", *RADII[dataset]], rows)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from verify.crown import crown_bounds, optimised_rows, upper_bound
+from verify.disagreement import always_agree
 from verify.methods import Network, prepare
 from verify.network import ReluNetwork
 from verify.problem import CHUNK, Options
@@ -44,8 +45,8 @@ def agreement(
 ) -> Decisions:
     """Do teacher and student decide alike on the whole ball around each image.
 
-    Certified when both keep the class of the image on the region (proved margins); refuted by an input where both decisions are
-    proved and differ. Arguments as for `verify.faithfulness`.
+    Certified when both keep the class of the image on the region (proved margins), or when no two different classes can win at one input
+    (verify/disagreement.py); refuted by an input where both decisions are proved and differ. Arguments as for `verify.faithfulness`.
     """
     problem = prepare(teacher, student, Region.ball(images, eps, valid_range), Options())
     region, pair = problem.region, (problem.teacher, problem.student)
@@ -63,6 +64,9 @@ def agreement(
         for network in pair:
             part = part[keeps_class(network, region[part], classes[0][part])]
         certified[part] = True
+    for part in torch.split((~certified & ~refuted).nonzero()[:, 0], CHUNK):
+        if len(part):
+            certified[part] = always_agree(problem.part(part))
     return _decisions(certified, refuted, witness, region)
 
 

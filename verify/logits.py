@@ -8,6 +8,7 @@ from torch import Tensor
 
 from verify.crown import crown_bounds, optimised_bounds, optimised_rows, upper_bound
 from verify.interval import LayerBounds, interval_bounds, interval_rows
+from verify.linear import lp_differences
 from verify.network import ReluNetwork
 from verify.region import Region
 from verify.softmax import box_differences, difference_rows
@@ -53,6 +54,7 @@ DIFFERENCES: dict[str, Differences] = {
     "crown-boxes": crown_box_differences,
     "crown": crown_differences,
     "alpha-crown": alpha_crown_differences,
+    "lp": lp_differences,
 }
 
 

@@ -9,12 +9,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from verify.branching import complete_core
 from verify.crown import crown_bounds, optimised_bounds
+from verify.difference import joint_core
 from verify.errors import Unsupported
 from verify.interval import LayerBounds, interval_bounds
+from verify.linear import lp_boxes_core, lp_core
 from verify.logits import DIFFERENCES, Differences
+from verify.milp import milp_core
+from verify.minlp import minlp_core
 from verify.network import ReluNetwork, check_pair
-from verify.problem import CHUNK, Options, Outcome, Problem, in_chunks
+from verify.problem import CHUNK, Alone, Options, Outcome, Problem, in_chunks
 from verify.region import Region
 from verify.replay import attained
 from verify.search import image_points, paper_search, targeted_search
@@ -33,12 +38,14 @@ class Method:
 
     core: maps a problem and the best bounds so far `(n, C, 2)` to an Outcome. cheaper: the method before it in its chain, whose
     bounds it is never above. proof: what it rests on, `outward` (rounding covered) or `solver` (within a solver's tolerances).
+    timeout: seconds an image unless told otherwise.
     """
 
     core: Callable[[Problem, Tensor], Outcome]
     description: str
     cheaper: str | None = None
     proof: str = "outward"
+    timeout: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ def faithfulness(
     eps: float | Tensor,
     *,
     valid_range: tuple[float, float] | None = (0.0, 1.0),
-    method: str = "alpha-crown",
+    method: str = "complete",
     search: bool = True,
     seed: int = 0,
     options: Options | None = None,
@@ -99,7 +106,8 @@ def faithfulness(
     """
     started = time.perf_counter()
     chain = chain_of(method)
-    problem = prepare(teacher, student, Region.ball(images, eps, valid_range), replace(options or Options(), **limits))  # type: ignore[arg-type]
+    options = replace(options or Options(timeout=METHODS[method].timeout), **limits)  # type: ignore[arg-type]
+    problem = prepare(teacher, student, Region.ball(images, eps, valid_range), options)
     if search:
         adopt(problem, paper_search(problem.teacher, problem.student, problem.region, seed=seed))
     paper = problem.emplb
@@ -212,6 +220,20 @@ def _by_differences(differences: Differences) -> Callable[[Problem, Tensor], Out
     return core
 
 
+def _crown_core(problem: Problem, best: Tensor) -> Outcome:
+    return _alone(problem.crown())
+
+
+def _alpha_core(problem: Problem, best: Tensor) -> Outcome:
+    return _alone(problem.tight())
+
+
+def _alone(bounds: Alone) -> Outcome:
+    """Eq. 10 and 11 from the logit differences of each network alone; `d[i, j] = -d[j, i]`."""
+    teacher, student = (confidence_bounds(-upper.transpose(1, 2), upper) for upper in bounds.differences)
+    return Outcome(query_bounds(*teacher, *student))
+
+
 def _interval_core(problem: Problem, best: Tensor) -> Outcome:
     teacher = DIFFERENCES["interval"](problem.teacher, problem.region, None)
     student = DIFFERENCES["interval"](problem.student, problem.region, None)
@@ -267,6 +289,14 @@ def _read(network: Network, region: Region) -> ReluNetwork:
 METHODS: dict[str, Method] = {
     "interval": Method(_interval_core, "interval arithmetic of each logit difference"),
     "crown-boxes": Method(_by_differences(DIFFERENCES["crown-boxes"]), "CROWN logit boxes, Eq. 9-11 as printed"),
-    "crown": Method(_by_differences(DIFFERENCES["crown"]), "CROWN of each logit difference", cheaper="crown-boxes"),
-    "alpha-crown": Method(_by_differences(DIFFERENCES["alpha-crown"]), "CROWN with optimised slopes", cheaper="crown"),
+    "crown": Method(_crown_core, "CROWN of each logit difference", cheaper="crown-boxes"),
+    "alpha-crown": Method(_alpha_core, "CROWN with optimised slopes", cheaper="crown"),
+    "lp-boxes": Method(lp_boxes_core, "the linear program's logit boxes, Eq. 9-11 as printed"),
+    "lp": Method(lp_core, "the linear program of each logit difference", cheaper="crown"),
+    "milp": Method(milp_core, "the exact program of each logit difference", cheaper="lp", proof="solver"),
+    "joint": Method(joint_core, "both networks on the shared input at once, no branching", cheaper="alpha-crown"),
+    "complete": Method(
+        complete_core, "`joint` inside branch and bound, to a gap or a limit", cheaper="crown", timeout=10.0
+    ),
+    "minlp": Method(minlp_core, "the pair's whole program by SCIP", cheaper="alpha-crown", proof="solver"),
 }

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verify.crown import crown_bounds
+from verify.crown import crown_bounds, optimised_bounds, optimised_rows, upper_bound
 from verify.interval import LayerBounds
 from verify.network import ReluNetwork
 from verify.region import Region
+from verify.softmax import difference_rows
 
 CHUNK = 16
+
+RowBounds = Callable[[ReluNetwork, Region, LayerBounds, Tensor], Tensor]
+LayerRefinement = Callable[[ReluNetwork, Region, LayerBounds], LayerBounds]
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Options:
 
     gap: difference of FAITHUB and EMPLB at which an image is closed. timeout: seconds an image; a batch shares n times that.
     max_nodes: branch and bound nodes an image, the repeatable limit. delta: stop as soon as FAITHUB is at most, or EMPLB above it.
-    solver: `auto`, `gurobi`, `highs` or `cbc`, for the programs.
+    max_bytes: of open branch and bound nodes. solver: `auto`, `gurobi`, `highs` or `cbc`, for the programs.
     """
 
     gap: float = 0.01
@@ -41,7 +45,16 @@ class Options:
     max_nodes: int | None = None
     delta: float | None = None
     solver: str = "auto"
+    max_bytes: int = 2**30
     progress: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Bounds of each network alone, teacher's and student's: layers, and upper bounds `(n, C, C)` of `d[i, j] = z_j - z_i`."""
+
+    layers: tuple[LayerBounds, LayerBounds]
+    differences: tuple[Tensor, Tensor]
 
 
 @dataclass
@@ -58,11 +71,19 @@ class Problem:
     emplb: Tensor
     witness: Tensor
     _layers: tuple[LayerBounds, LayerBounds] | None = None
+    _crown: Alone | None = None
+    _tight: Alone | None = None
 
     @property
     def classes(self) -> int:
         """Number of classes of both networks."""
         return self.teacher.classes
+
+    def part(self, images: Tensor) -> Problem:
+        """The same for some of the images, at positions `(m,)`."""
+        return Problem(
+            self.teacher, self.student, self.region[images], self.options, self.emplb[images], self.witness[images]
+        )
 
     def layers(self) -> tuple[LayerBounds, LayerBounds]:
         """The CROWN bounds of the teacher's and of the student's layers, computed once."""
@@ -72,6 +93,32 @@ class Problem:
                 in_chunks(lambda part: crown_bounds(self.student, part), self.region),
             )
         return self._layers
+
+    def crown(self) -> Alone:
+        """The layers and all logit differences by CROWN, computed once."""
+        if self._crown is None:
+            self._crown = self._alone(upper_bound)
+        return self._crown
+
+    def tight(self) -> Alone:
+        """The same with optimised slopes, computed once."""
+        if self._tight is None:
+            self._tight = self._alone(optimised_rows, optimised_bounds)
+        return self._tight
+
+    def _alone(self, bound_rows: RowBounds, refine: LayerRefinement | None = None) -> Alone:
+        layers, differences = [], []
+        for network, bounds in zip((self.teacher, self.student), self.layers(), strict=True):
+            rows = difference_rows(network.classes, network.dtype, network.device)
+            own, upper = [], []
+            for start in range(0, len(self.region), CHUNK):
+                part = slice(start, start + CHUNK)
+                region = self.region[part]
+                own.append(bounds[part] if refine is None else refine(network, region, bounds[part]))
+                upper.append(bound_rows(network, region, own[-1], rows))
+            layers.append(joined(own))
+            differences.append(torch.cat(upper).reshape(len(self.region), network.classes, network.classes))
+        return Alone((layers[0], layers[1]), (differences[0], differences[1]))
 
 
 @dataclass(frozen=True)
@@ -89,7 +136,11 @@ class Outcome:
 
 def in_chunks(compute: Callable[[Region], LayerBounds], region: Region) -> LayerBounds:
     """`compute` over at most CHUNK images at a time, so that memory does not grow with their number."""
-    parts = [compute(region[start : start + CHUNK]) for start in range(0, len(region), CHUNK)]
+    return joined([compute(region[start : start + CHUNK]) for start in range(0, len(region), CHUNK)])
+
+
+def joined(parts: list[LayerBounds]) -> LayerBounds:
+    """The bounds of all images of several batches."""
     return LayerBounds(
         tuple(torch.cat(layer) for layer in zip(*(part.lower for part in parts), strict=True)),
         tuple(torch.cat(layer) for layer in zip(*(part.upper for part in parts), strict=True)),

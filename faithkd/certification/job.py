@@ -21,7 +21,7 @@ from faithkd.files import sha256
 from faithkd.report.run_folder import Arrays
 from faithkd.report.summary import Certificate
 from verify import solvers
-from verify.methods import chain_of
+from verify.methods import METHODS, chain_of
 from verify.problem import Options, Progress
 
 PART, SLOW_PART = 25, 5
@@ -80,7 +80,7 @@ class Job:
         valid_range = some.valid_range if request.clip else None
         options = Options(
             gap=request.gap,
-            timeout=request.timeout,
+            timeout=METHODS[request.method].timeout if request.timeout is None else request.timeout,
             max_nodes=request.max_nodes,
             delta=request.delta,
             solver=request.solver,

@@ -20,7 +20,7 @@ class Request:
 
     eps: the radii, in `unit`; None for DEFAULT_RADII. data: a data set's name or an `.npz` file; None for the embedded sample of the
     teacher's data set. valid_range: of the values of an `.npz` file. index: positions in the full data set, in place of `images`
-    drawn with `seed`. clip: whether regions are cut with the valid range. shard: `i/n`, the part of the images to do.
+    drawn with `seed`. timeout: None for the method's own. clip: whether regions are cut with the valid range. shard: `i/n`, the part of the images to do.
     architecture: of checkpoints that are plain state dicts.
     """
 
@@ -36,9 +36,9 @@ class Request:
     seed: int = 0
     delta: float | None = None
     clip: bool = True
-    method: str = "alpha-crown"
+    method: str = "complete"
     gap: float = 0.01
-    timeout: float = 30.0
+    timeout: float | None = None
     max_nodes: int | None = None
     solver: str = "auto"
     search: bool = True
@@ -89,7 +89,7 @@ class Request:
             raise UserError(f"--delta must be a difference of confidences in [0, 1], but is {self.delta:g}")
         if not 0 <= self.gap <= 1:
             raise UserError(f"--gap must be a difference of confidences in [0, 1], but is {self.gap:g}")
-        if not self.timeout > 0:
+        if self.timeout is not None and not self.timeout > 0:
             raise UserError(f"--timeout must be a number of seconds above 0, but is {self.timeout:g}")
         if self.max_nodes is not None and self.max_nodes < 1:
             raise UserError(f"--max-nodes must be at least 1, but is {self.max_nodes}")

@@ -47,7 +47,9 @@ DEFAULTS = Request()
 @click.option(
     "--gap", type=float, default=DEFAULTS.gap, show_default=True, help="Interval width at which an image is closed."
 )
-@click.option("--timeout", type=float, default=DEFAULTS.timeout, show_default=True, help="Seconds an image.")
+@click.option(
+    "--timeout", type=float, help="Seconds an image  [default: the method's own: 10 for complete, 30 for milp]"
+)
 @click.option("--max-nodes", type=int, help="Nodes an image: the limit that makes runs repeatable.")
 @click.option(
     "--solver", default=DEFAULTS.solver, show_default=True, help="auto, gurobi, highs or cbc, for lp and milp."

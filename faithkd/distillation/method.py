@@ -49,7 +49,10 @@ class Method:
 
 def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
     """`KL(softmax(teacher / T) || softmax(student / T))` of logits `(batch, classes)`: `(batch,)`, not multiplied by T^2."""
-    log_t, log_s = functional.log_softmax(teacher / temperature, dim=1), functional.log_softmax(student / temperature, dim=1)
+    log_t, log_s = (
+        functional.log_softmax(teacher / temperature, dim=1),
+        functional.log_softmax(student / temperature, dim=1),
+    )
     return (log_t.exp() * (log_t - log_s)).sum(dim=1)
 
 

@@ -66,7 +66,9 @@ class Recipe:
                 raise UserError(f"{where}: {name} must be at least {least}, but is {getattr(recipe, name)}; mend it.")
         attack = recipe.adversary
         if attack is not None and (attack.radius < 0 or attack.step < 0 or attack.steps < 1):
-            raise UserError(f"{where}: the adversary needs radius and step of at least 0 and steps of at least 1; mend it.")
+            raise UserError(
+                f"{where}: the adversary needs radius and step of at least 0 and steps of at least 1; mend it."
+            )
         if attack is not None and attack.unit not in ("pixel", "normalised"):
             raise UserError(f'{where}: the adversary\'s unit must be "pixel" or "normalised", but is "{attack.unit}".')
         return recipe

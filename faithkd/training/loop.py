@@ -58,7 +58,9 @@ def train(
     if out.suffix != ".safetensors":
         raise UserError(f"the trained network is saved as .safetensors, but {out} ends otherwise; give such a path")
     if any(not 1 <= epoch <= recipe.epochs for epoch in keep_epochs):
-        raise UserError(f"the epochs to keep must be from 1 to {recipe.epochs}, but are {', '.join(map(str, keep_epochs))}")
+        raise UserError(
+            f"the epochs to keep must be from 1 to {recipe.epochs}, but are {', '.join(map(str, keep_epochs))}"
+        )
     options = {
         **_flat(recipe.to_dict()),
         "teacher (SHA-256)": None if imitated is None else imitated.sha256,
@@ -106,16 +108,22 @@ def _restarted(state: State, recipe: Recipe, say: Say) -> State:
     accuracy = 100 * state.metrics["held_out_clean"]
     found = f"the training collapsed: {accuracy:.1f} % of the held-out images are right after epoch {state.epoch}"
     if state.attempt + 1 == ATTEMPTS:
-        raise UserError(f"{found}, in the last of {ATTEMPTS} attempts; lower the rate or the radius, or let the radius grow")
+        raise UserError(
+            f"{found}, in the last of {ATTEMPTS} attempts; lower the rate or the radius, or let the radius grow"
+        )
     say(f"{found}; starting again with other random numbers (attempt {state.attempt + 2} of {ATTEMPTS})")
     return State(state.options, attempt=state.attempt + 1)
 
 
 def _check(recipe: Recipe, data: Dataset, method: Method, teacher: Teacher | None) -> None:
     if data.name in (*PUBLISHED, *SAMPLES) and SAMPLES.get(data.name, data.name) != recipe.dataset:
-        raise UserError(f"the recipe {recipe.name} is for {recipe.dataset}, but the images are from {data.name}; give matching ones")
+        raise UserError(
+            f"the recipe {recipe.name} is for {recipe.dataset}, but the images are from {data.name}; give matching ones"
+        )
     if recipe.dataset not in PUBLISHED:
-        raise UserError(f"unknown data set {recipe.dataset!r} in the recipe {recipe.name}; known are {', '.join(PUBLISHED)}")
+        raise UserError(
+            f"unknown data set {recipe.dataset!r} in the recipe {recipe.name}; known are {', '.join(PUBLISHED)}"
+        )
     student = named(recipe.architecture)
     if data.image_shape != student.input_shape or data.classes != student.classes:
         raise UserError(
@@ -127,14 +135,18 @@ def _check(recipe: Recipe, data: Dataset, method: Method, teacher: Teacher | Non
     if method.needs_teacher and teacher is None:
         raise UserError(f"the method {method.name} needs a teacher; give one")
     if teacher is not None and not method.needs_teacher:
-        raise UserError(f"the method {method.name} has no teacher, but one was given; leave it out or take another method")
+        raise UserError(
+            f"the method {method.name} has no teacher, but one was given; leave it out or take another method"
+        )
     if method.adversary is not None and recipe.adversary is None:
         raise UserError(f"the method {method.name} needs an adversary, but the recipe {recipe.name} has none; add one")
     if len(data) < 10:
         raise UserError(f"training needs at least 10 images, but {data.name} has {len(data)}")
     unknown = set(recipe.settings) - set(method.defaults)
     if unknown:
-        raise UserError(f"the method {method.name} has no setting {', '.join(sorted(unknown))}; known: {', '.join(method.defaults)}")
+        raise UserError(
+            f"the method {method.name} has no setting {', '.join(sorted(unknown))}; known: {', '.join(method.defaults)}"
+        )
 
 
 def _fingerprint(data: Dataset) -> str:

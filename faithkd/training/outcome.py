@@ -47,7 +47,15 @@ class Teacher:
 
 def save_epoch(recipe: Recipe, teacher: Teacher | None, state: State, out: Path) -> None:
     """Save the epoch that has just ended as `NAME.epoch-N.safetensors`."""
-    _save(out.with_suffix(f".epoch-{state.epoch}.safetensors"), recipe, teacher, state, state.weights, state.metrics, state.epoch)
+    _save(
+        out.with_suffix(f".epoch-{state.epoch}.safetensors"),
+        recipe,
+        teacher,
+        state,
+        state.weights,
+        state.metrics,
+        state.epoch,
+    )
 
 
 def save_trained(recipe: Recipe, teacher: Teacher | None, state: State, out: Path) -> Trained:

@@ -62,5 +62,3 @@ class State:
                     f"give the same option, or start without resuming"
                 )
         return state
-
-

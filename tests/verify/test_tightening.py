@@ -1,0 +1,60 @@
+"""Boxes tightened by the query's cut, against exact rational arithmetic with awkward weights."""
+
+from fractions import Fraction
+from itertools import product
+
+import pytest
+import torch
+
+from tests.verify.test_difference import all_rows, exact_difference
+from tests.verify.test_rounding import awkward_network
+from verify import Region, ReluNetwork
+from verify.engine import Engine, Schedule
+from verify.methods import prepare
+from verify.problem import Options
+from verify.splits import narrow
+from verify.tightening import tighten
+
+
+def exact_hidden(network: ReluNetwork, point: list[Fraction]) -> list[Fraction]:
+    """The pre-activations of all hidden layers."""
+    values, hidden = point, []
+    for weight, bias in zip(network.weights[:-1], network.biases[:-1], strict=True):
+        values = [
+            sum((Fraction(w) * v for w, v in zip(row, values, strict=True)), Fraction(b))
+            for row, b in zip(weight.tolist(), bias.tolist(), strict=True)
+        ]
+        hidden += values
+        values = [max(value, Fraction(0)) for value in values]
+    return hidden
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_corner_of_interest_leaves_its_box(seed: int) -> None:
+    teacher, student = awkward_network([3, 4, 4, 3], seed), awkward_network([3, 4, 3], seed + 300)
+    images = torch.rand((1, 3), generator=torch.Generator().manual_seed(seed))
+    eps = 10.0 ** -(seed % 6)
+    problem = prepare(teacher, student, Region.ball(images, eps, None), Options())
+    engine = Engine(problem)
+    rows = all_rows(problem, engine)
+    found = engine.search(rows, *engine.start(rows), Schedule(steps=15))
+    points = [
+        [Fraction(x) + s * Fraction(eps) for x, s in zip(images[0].tolist(), signs, strict=True)]
+        for signs in product((-1, 0, 1), repeat=3)
+    ]
+    exact = [[exact_difference(teacher, student, point, label) for label in range(3)] for point in points]
+    level = torch.tensor(
+        [
+            max(float(-values[label][1] if sign else values[label][0]) for values in exact) - 1e-3
+            for label, sign in zip(rows.label.tolist(), rows.sign.tolist(), strict=True)
+        ],
+        dtype=torch.float64,
+    )
+    boxes, _ = narrow(tighten(engine, rows, engine.cut(rows, found.slopes, found.free), level), level)
+    for point, values in zip(points, exact, strict=True):
+        hidden = exact_hidden(teacher, point) + exact_hidden(student, point)
+        for k, (label, sign) in enumerate(zip(rows.label.tolist(), rows.sign.tolist(), strict=True)):
+            least = -values[label][1] if sign else values[label][0]
+            if least > Fraction(level[k].item()) + Fraction(1, 10**12):
+                for value, low, high in zip(hidden, boxes.lower[k].tolist(), boxes.upper[k].tolist(), strict=False):
+                    assert Fraction(low) <= value <= Fraction(high)

@@ -1,0 +1,331 @@
+"""Branch and bound over both networks at once: the method `complete` (docs/branching.md)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verify.difference import joint_core
+from verify.engine import BATCH, Engine, Schedule
+from verify.history import History
+from verify.pool import Nodes, Pool
+from verify.problem import Outcome, Problem, Progress
+from verify.replay import attained
+from verify.rows import Rows
+from verify.softmax import confidence_bounds, query_bounds
+from verify.splits import choose_split, inherited, narrow, split
+from verify.tightening import tighten
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a row is worth: the first search, the number of tightenings, and the search after each."""
+
+    first: Schedule
+    later: Schedule
+    tightenings: int
+
+
+# Images that are worked on at once; the others wait.
+ACTIVE = 32
+# Nodes of one image that are split in a round: at least, at most, and as a part of those it has had.
+LEAST_PICKS, MOST_PICKS, PICK_SHARE = 8, BATCH // 8, 0.125
+ROOT = Effort(Schedule(steps=60, decay=0.96), Schedule(steps=30), 3)
+NODE = Effort(Schedule(steps=20).scaled(0.5), Schedule(steps=10).scaled(0.5), 1)
+# Proofs of threshold + gap must not be undone by the rounding of the comparison.
+GAP_SHARE = 1 - 1e-6
+
+
+def complete_core(problem: Problem, best: Tensor) -> Outcome:
+    """Bounds `(n, C, 2)` by `joint` inside branch and bound, to the gap, `delta` or a limit."""
+    search = Branching(problem, best)
+    try:
+        search.run()
+    except KeyboardInterrupt:
+        search.interrupt()
+        return search.outcome()
+    outcome = search.outcome()
+    assert outcome.status is not None
+    left = torch.tensor([k for k, status in enumerate(outcome.status) if status != "closed"], dtype=torch.int64)
+    if len(left):
+        left = left.to(best.device)
+        outcome.queries[left] = torch.minimum(outcome.queries[left], unbranched(problem, left))
+    return outcome
+
+
+def unbranched(problem: Problem, images: Tensor) -> Tensor:
+    """The bounds `(m, C, 2)` of `alpha-crown` and `joint` for some images: what a limit left open is never worse than."""
+    part = problem.part(images)
+    teacher, student = (confidence_bounds(-upper.transpose(1, 2), upper) for upper in part.tight().differences)
+    alone = query_bounds(*teacher, *student)
+    return torch.minimum(alone, joint_core(part, alone).queries)
+
+
+@dataclass(frozen=True)
+class Flight:
+    """Rows that are being worked on, in no pool, with the bounds that they have: what an interruption must not lose."""
+
+    rows: Rows
+    bound: Tensor
+
+
+class Branching:
+    """The state of branch and bound over all images of a problem.
+
+    closed `(n, C, 2)`: the largest bound of every query's closed leaves; emplb and witness: the best inputs met so far.
+    """
+
+    def __init__(self, problem: Problem, best: Tensor) -> None:
+        n = len(best)
+        self._problem, self._best = problem, best
+        self._engine = Engine(problem)
+        self._emplb, self._witness = problem.emplb.clone(), problem.witness.clone()
+        self._closed = torch.full_like(best, -torch.inf)
+        self._nodes = torch.zeros(n, dtype=torch.int64, device=best.device)
+        self._alive = torch.ones(n, dtype=torch.bool, device=best.device)
+        self._history = History(self._engine.exact, n, problem.classes, best.device)
+        self._spent = torch.zeros(n, dtype=torch.float64, device=best.device)
+        self._status = ["closed"] * n
+        self._pool: Pool | None = None
+        self._flight: Flight | None = None
+        self._inner = problem.region.inner(torch.float32)
+        self._started = time.perf_counter()
+        self._deadline = self._started + n * problem.options.timeout
+        self._reported = self._started
+        open_images = (best.flatten(1).amax(dim=1) > self._threshold(torch.arange(n, device=best.device))).nonzero()[
+            :, 0
+        ]
+        self._waiting: list[int] = open_images.tolist()
+        self._active: list[int] = []
+
+    def run(self) -> None:
+        """Work until every image is closed or has reached a limit."""
+        while self._active or self._waiting:
+            begun = time.perf_counter()
+            before = self._nodes.clone()
+            if self._waiting and len(self._active) <= ACTIVE // 2:
+                self._open(ACTIVE - len(self._active))
+            self._round()
+            self._account(time.perf_counter() - begun, self._nodes - before)
+            self._retire()
+            self._report()
+
+    def _threshold(self, image: Tensor) -> Tensor:
+        """What the queries of these images `(m,)` are to be proved not to exceed, float64."""
+        options = self._problem.options
+        target = self._emplb + GAP_SHARE * options.gap
+        if options.delta is not None:
+            target = torch.where(self._emplb <= options.delta, options.delta, target)
+        return target[image]
+
+    def _open(self, count: int) -> None:
+        """The roots of the open queries of the next images."""
+        images = torch.tensor(self._waiting[:count], device=self._best.device)
+        self._active, self._waiting = self._active + self._waiting[:count], self._waiting[count:]
+        best = self._best[images]
+        wanted = best > self._threshold(images)[:, None, None]
+        place, label, sign = wanted.nonzero(as_tuple=True)
+        rows = self._engine.root(images[place], label, sign, self._problem.crown())
+        self._flight = Flight(rows, best[wanted])
+        self._history.open(rows)
+        self._closed[images] = torch.where(wanted, -torch.inf, best)
+        for part in torch.split(torch.arange(len(rows), device=images.device), BATCH):
+            slopes, free = self._engine.start(rows[part])
+            self._bound(rows[part], slopes, free, best[wanted][part], ROOT)
+        self._flight = None
+
+    def _round(self) -> None:
+        """Split some nodes of every active image and bound the children."""
+        if self._pool is None or self._pool.count == 0:
+            return
+        picked = self._pick()
+        nodes = self._pool.peek(picked)
+        self._flight = Flight(nodes.rows, nodes.bound)
+        self._pool.remove(picked)
+        hopeful = nodes.bound > self._threshold(nodes.rows.image)
+        self._close(nodes.rows, nodes.bound, ~hopeful)
+        nodes = nodes[hopeful]
+        if len(nodes):
+            rows = Rows.cat(split(nodes.rows, nodes.variable, nodes.value))
+            child = torch.arange(len(rows), device=rows.image.device)
+            for part in torch.split(child, BATCH):
+                parents = nodes[part % len(nodes)]
+                if time.perf_counter() < self._deadline:
+                    self._branch(parents, rows[part], part // len(nodes))
+                else:
+                    self._store(parents)
+        self._flight = None
+
+    def _branch(self, parents: Nodes, rows: Rows, side: Tensor) -> None:
+        """Bound children, each beside its parent, on the side (0: below) of its split."""
+        threshold = self._threshold(rows.image)
+        narrowed, empty = narrow(rows, threshold)
+        self._nodes.index_add_(0, rows.image[empty], torch.ones_like(rows.image[empty]))
+        self._close(rows, threshold, empty)
+        bound = threshold.clone()
+        left = (~empty).nonzero()[:, 0]
+        if len(left):
+            own = parents[left]
+            slopes = inherited(own.rows, narrowed[left], own.slopes)
+            bound[left] = self._bound(narrowed[left], slopes, own.free, own.bound, NODE)
+        gain = parents.bound - torch.maximum(bound, threshold)
+        self._history.record(rows, parents.variable, side, gain, parents.cost)
+
+    def _bound(self, rows: Rows, slopes: Tensor, free: Tensor, parent: Tensor, effort: Effort) -> Tensor:
+        """Bound rows, close those that are at their threshold, store the others with their next split; returns their bounds."""
+        self._nodes.index_add_(0, rows.image, torch.ones_like(rows.image))
+        bounds, bound = parent.clone(), parent
+        place = torch.arange(len(rows), device=parent.device)
+        for attempt in range(effort.tightenings + 1):
+            threshold = self._threshold(rows.image)
+            narrowed, empty = narrow(rows, threshold)
+            slopes, rows = inherited(rows, narrowed, slopes), narrowed
+            bound = torch.where(empty, threshold, bound)
+            found = self._engine.search(rows, slopes, free, effort.first if attempt == 0 else effort.later)
+            cut = self._engine.cut(rows, found.slopes, found.free)
+            bound = torch.minimum(torch.maximum(cut.largest(), threshold), bound)
+            bounds[place] = bound
+            self._replay(rows, found.corner)
+            threshold = self._threshold(rows.image)
+            closed = bound <= threshold
+            self._close(rows, bound, closed)
+            left = ~closed
+            if not left.any():
+                return bounds
+            rows, found, cut, bound = rows[left], found[left], cut[left], bound[left]
+            threshold, place = threshold[left], place[left]
+            slopes, free = found.slopes, found.free
+            if attempt < effort.tightenings:
+                tightened = tighten(self._engine, rows, cut, threshold)
+                slopes, rows = inherited(rows, tightened, slopes), tightened
+        chosen = choose_split(self._engine, self._history, rows, found, threshold)
+        self._store(Nodes(rows, found.slopes, found.free, bound, *chosen))
+        return bounds
+
+    def _store(self, nodes: Nodes) -> None:
+        """Keep open nodes; where the memory's limit is reached, the images with the most of them end."""
+        if self._pool is None:
+            self._pool = Pool(nodes, self._problem.options.max_bytes)
+        while True:
+            ended = ~self._alive[nodes.rows.image]
+            self._close(nodes.rows, nodes.bound, ended)
+            nodes = nodes[~ended]
+            if len(nodes) <= self._pool.room():
+                break
+            _, image, *_ = self._pool.listing()
+            counts = torch.bincount(torch.cat((image, nodes.rows.image)), minlength=len(self._best))
+            self._end(int(counts.argmax()), "memory-limit")
+        self._pool.add(nodes)
+
+    def _close(self, rows: Rows, bound: Tensor, which: Tensor) -> None:
+        """Leaves: their own bounds enter their queries' answers."""
+        query = (rows.image[which] * self._best.shape[1] + rows.label[which]) * 2 + rows.sign[which]
+        self._closed.view(-1).scatter_reduce_(0, query, bound[which], "amax")
+
+    def _pick(self) -> Tensor:
+        """Slots of the nodes to split: of every active image those with the largest bounds, as many as its own history allows."""
+        assert self._pool is not None
+        slots, image, _, _, bound = self._pool.listing()
+        order = bound.argsort(descending=True, stable=True)
+        order = order[image[order].argsort(stable=True)]
+        image = image[order]
+        first = torch.searchsorted(image, image)
+        allowed = (self._nodes.double() * PICK_SHARE).long().clamp(LEAST_PICKS, MOST_PICKS)
+        if self._problem.options.max_nodes is not None:
+            allowed = torch.minimum(allowed, ((self._problem.options.max_nodes - self._nodes + 1) // 2).clamp(min=0))
+        chosen = torch.arange(len(image), device=image.device) - first < allowed[image]
+        return slots[order[chosen]]
+
+    def _replay(self, rows: Rows, corner: Tensor) -> None:
+        """Raise EMPLB by the corners `(m, d)` that the relaxations point to."""
+        lower, upper = self._inner
+        points = torch.clamp((self._engine.center[rows.image] + corner).float(), lower[rows.image], upper[rows.image])
+        one, other = (network(points).softmax(dim=1) for network in self._engine.quick.networks)
+        values = (one - other).abs().amax(dim=1).double()
+        hopeful = values > self._emplb[rows.image]
+        if not hopeful.any():
+            return
+        image, points = rows.image[hopeful], points[hopeful]
+        exact = attained(self._problem.teacher, self._problem.student, points.double()).flatten(1).amax(dim=1)
+        for k in exact.argsort():
+            if exact[k] > self._emplb[image[k]]:
+                self._emplb[image[k]], self._witness[image[k]] = exact[k], points[k]
+
+    def _account(self, seconds: float, share: Tensor) -> None:
+        total = max(int(share.sum()), 1)
+        self._spent += seconds * share / total
+
+    def _retire(self) -> None:
+        """Take images that are closed or at a limit from the active ones."""
+        count = self._open_counts()
+        options, now = self._problem.options, time.perf_counter()
+        unfinished = len(self._active) + len(self._waiting)
+        fair = (self._deadline - now + sum(float(self._spent[k]) for k in self._active)) / max(unfinished, 1)
+        for image in list(self._active):
+            refuted = options.delta is not None and bool(self._emplb[image] > options.delta)
+            if count[image] == 0 or refuted:
+                self._end(image, "closed")
+            elif options.max_nodes is not None and int(self._nodes[image]) >= options.max_nodes:
+                self._end(image, "node-limit")
+            elif now >= self._deadline or (self._waiting and float(self._spent[image]) > fair):
+                self._end(image, "timeout")
+        if now >= self._deadline:
+            for image in self._waiting:
+                self._closed[image] = self._best[image]
+                self._status[image] = "timeout"
+            self._waiting.clear()
+
+    def _open_counts(self) -> list[int]:
+        if self._pool is None:
+            return [0] * len(self._best)
+        return torch.bincount(self._pool.listing()[1], minlength=len(self._best)).tolist()
+
+    def _end(self, image: int, status: str) -> None:
+        """Stop an image: the bounds of its open nodes are its answer."""
+        if self._pool is not None:
+            slots, images, *_ = self._pool.listing()
+            mine = slots[images == image]
+            nodes = self._pool.peek(mine)
+            self._close(nodes.rows, nodes.bound, torch.ones_like(nodes.bound, dtype=torch.bool))
+            self._pool.remove(mine)
+        self._status[image] = status
+        self._alive[image] = False
+        self._history.close(image)
+        if image in self._active:
+            self._active.remove(image)
+
+    def interrupt(self) -> None:
+        """End every image that is not closed."""
+        if self._flight is not None:
+            self._close(self._flight.rows, self._flight.bound, torch.ones_like(self._flight.bound, dtype=torch.bool))
+        for image in self._waiting:
+            self._closed[image] = self._best[image]
+            self._status[image] = "interrupted"
+        for image in list(self._active):
+            self._end(image, "interrupted")
+
+    def outcome(self) -> Outcome:
+        """The bounds, never above those that branch and bound started from."""
+        return Outcome(self._bounds(), self._nodes, tuple(self._status), self._witness)
+
+    def _bounds(self) -> Tensor:
+        """Every query's largest leaf, closed or open, never above what branch and bound started from."""
+        largest = self._closed.clone()
+        if self._pool is not None:
+            _, image, label, sign, bound = self._pool.listing()
+            largest.view(-1).scatter_reduce_(0, (image * self._best.shape[1] + label) * 2 + sign, bound, "amax")
+        return torch.where(largest == -torch.inf, self._best, torch.minimum(largest, self._best))
+
+    def _report(self) -> None:
+        """Call back about once a second."""
+        now = time.perf_counter()
+        if self._problem.options.progress is None or now - self._reported < 1.0:
+            return
+        self._reported = now
+        faithub = self._bounds().flatten(1).amax(dim=1)
+        done = len(self._best) - len(self._active) - len(self._waiting)
+        means = float(self._emplb.mean()), float(faithub.mean())
+        self._problem.options.progress(Progress(done, len(self._best), int(self._nodes.sum()), *means))

@@ -1,0 +1,181 @@
+"""Both softmaxes of a query under one linear form of their logit differences (docs/branching.md, "The head").
+
+A query (class i, sign) asks for the largest `p_up,i - p_down,i`, where `up` is the teacher for the first sign and the student for the
+second. With `d_j = z_j - z_i`, `r = log sum_{j != i} exp(d_j)` and the sigmoid `s`, `p_i = s(-r)` and `-p_i = s(r) - 1`.
+
+- `s(v) <= lam v + kappa(lam)` on `[a, b]` for every `lam >= 0`, `kappa(lam) = max over [a, b] of s(v) - lam v`: the chord, every
+  tangent, every mixture with a constant and the cut `v >= a` are values of this one function.
+- up, `v = -r`: `r >= w . d + H(w)` for w on the simplex; and `nu . d - min(nu . box) >= 0` for any real nu.
+- down, `v = r`: `lam r <= g . d + max over the box's vertices of (lam LSE(v) - g . v)` for any real g.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verify.rounding import gamma
+
+# Differences that enter the upper plane through all vertices of their box; beyond that many, the smallest enter as constants.
+VERTEX_CLASSES = 9
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """What is known of both networks' differences from class `label` `(n,)`, in the order (up, down).
+
+    lower, upper: `(n, C)` each, 0 at the label itself; r_lower, r_upper: `(n,)` each.
+    """
+
+    label: Tensor
+    lower: tuple[Tensor, Tensor]
+    upper: tuple[Tensor, Tensor]
+    r_lower: tuple[Tensor, Tensor]
+    r_upper: tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class HeadPoint:
+    """The head at one choice of its free numbers. value `(n,)`: its constant; up, down `(n, C)`: coefficients of the differences;
+    size `(n,)`: the sum of the absolute values that went into all of them, for the rounding error."""
+
+    value: Tensor
+    up: Tensor
+    down: Tensor
+    size: Tensor
+    touching: tuple[Tensor, Tensor]
+    log_weights: Tensor
+    vertex: Tensor
+    vertex_lse: Tensor
+
+
+class Head:
+    """The head of `n` rows. Its free numbers are one row of `2 + 3 C`: lam up, lam down, logits of w, nu, g."""
+
+    def __init__(self, boxes: Boxes) -> None:
+        self._boxes = boxes
+        label, classes = boxes.label, boxes.lower[0].shape[1]
+        self.is_label = torch.nn.functional.one_hot(label, classes).to(torch.bool)
+        lower, upper = boxes.lower[1], boxes.upper[1]
+        count = min(classes - 1, VERTEX_CLASSES)
+        order = upper.masked_fill(self.is_label, -torch.inf).topk(classes - 1, dim=1).indices
+        self._chosen, rest = order[:, :count], order[:, count:]
+        self._low, self._high = lower.gather(1, self._chosen), upper.gather(1, self._chosen)
+        vertices = torch.arange(2**count, device=label.device)
+        self._bits = ((vertices >> torch.arange(count, device=label.device)[:, None]) & 1).to(lower.dtype)
+        # Raising an argument only raises the LSE, so a floor keeps the logarithm finite and the plane above.
+        top = upper.masked_fill(self.is_label, -torch.inf).amax(dim=1, keepdim=True)
+        floor = -0.8 * torch.log(torch.tensor(torch.finfo(lower.dtype).max)).item()
+        small, large = ((t - top).clamp(min=floor).exp() for t in (self._low, self._high))
+        total = (upper.gather(1, rest) - top).clamp(min=floor).exp().sum(dim=1, keepdim=True)
+        self._table = torch.log((large - small) @ self._bits + small.sum(dim=1, keepdim=True) + total) + top
+        self._reach = [torch.maximum(low.abs(), high.abs()) for low, high in zip(boxes.lower, boxes.upper, strict=True)]
+
+    @staticmethod
+    def start(boxes: Boxes, differences: tuple[Tensor, Tensor]) -> Tensor:
+        """Free numbers `(n, 2 + 3 C)` for a point with these differences `(n, C)` of (up, down)."""
+        hidden = torch.nn.functional.one_hot(boxes.label, differences[0].shape[1]).to(torch.bool)
+        slopes, weights = [], []
+        for k in range(2):
+            d = differences[k].masked_fill(hidden, -torch.inf)
+            p = torch.sigmoid(d.logsumexp(dim=1).clamp(boxes.r_lower[k], boxes.r_upper[k]))
+            slopes.append((p * (1 - p))[:, None])
+            weights.append(d.softmax(dim=1))
+        logits = differences[0].masked_fill(hidden, 0.0)
+        return torch.cat((*slopes, logits, torch.zeros_like(logits), slopes[1] * weights[1]), dim=1)
+
+    def at(self, free: Tensor) -> HeadPoint:
+        """Evaluate the head; any real `free` is sound (negative lam count as 0)."""
+        boxes = self._boxes
+        lam_up, lam_down, logits, nu, g = self._read(free)
+        log_w = logits.masked_fill(self.is_label, -torch.inf).log_softmax(dim=1).masked_fill(self.is_label, 0.0)
+        w = log_w.exp().masked_fill(self.is_label, 0.0)
+        entropy = -(w * log_w).sum(dim=1)
+        kappa_up, touch_up = conjugate(lam_up, -boxes.r_upper[0], -boxes.r_lower[0])
+        kappa_down, touch_down = conjugate(lam_down, boxes.r_lower[1], boxes.r_upper[1])
+        cut = torch.maximum(-nu * boxes.lower[0], -nu * boxes.upper[0]).sum(dim=1)
+        chosen = g.gather(1, self._chosen)
+        width = self._high - self._low
+        heights = torch.addcmul((chosen * -width) @ self._bits, lam_down[:, None], self._table)
+        highest, place = heights.max(dim=1)
+        rest = g.scatter(1, self._chosen, 0.0)
+        vertex = torch.where(rest > 0, boxes.lower[1], boxes.upper[1])
+        vertex = vertex.scatter(1, self._chosen, self._low + self._bits.T[place] * width)
+        plane = highest - (chosen * self._low).sum(dim=1) - (rest * vertex).sum(dim=1)
+        value = kappa_up - lam_up * entropy + cut + kappa_down - 1 + plane
+        reach_up, reach_down = self._reach
+        size = (
+            2 + lam_up * (1 + entropy + torch.maximum(boxes.r_lower[0].abs(), boxes.r_upper[0].abs()))
+            + lam_down * (1 + torch.maximum(boxes.r_lower[1].abs(), boxes.r_upper[1].abs()) + reach_down.amax(dim=1))
+            + ((lam_up[:, None] * w + nu.abs()) * reach_up).sum(dim=1) + (g.abs() * reach_down).sum(dim=1)
+        )  # fmt: skip
+        lse = self._table.gather(1, place[:, None])[:, 0]
+        return HeadPoint(value, nu - lam_up[:, None] * w, g, size, (touch_up, touch_down), log_w, vertex, lse)
+
+    def gradient(self, free: Tensor, point: HeadPoint, up: Tensor, down: Tensor) -> Tensor:
+        """The bound's gradient `(n, 2 + 3 C)` where the relaxation's own differences are `up`, `down` `(n, C)`."""
+        boxes = self._boxes
+        lam_up, _, _, nu, _ = self._read(free)
+        w = point.log_weights.exp().masked_fill(self.is_label, 0.0)
+        slack = up - point.log_weights
+        by_lam = -point.touching[0] - (w * slack).sum(dim=1)
+        by_w = -lam_up[:, None] * slack
+        by_logits = w * (by_w - (w * by_w).sum(dim=1, keepdim=True))
+        end = torch.where(
+            nu > 0, boxes.lower[0], torch.where(nu < 0, boxes.upper[0], up.clamp(boxes.lower[0], boxes.upper[0]))
+        )
+        by_g = down - point.vertex
+        return torch.cat(
+            (
+                by_lam[:, None],
+                (point.vertex_lse - point.touching[1])[:, None],
+                by_logits,
+                (up - end).masked_fill_(self.is_label, 0.0),
+                by_g.masked_fill_(self.is_label, 0.0),
+            ),
+            dim=1,
+        )
+
+    def forms(self, point: HeadPoint, sign: Tensor) -> tuple[Tensor, Tensor]:
+        """Coefficients `(n, C)` of the teacher's and of the student's logits, from those of `d_j = z_j - z_label`."""
+        up, down = (d - self.is_label * d.sum(dim=1, keepdim=True) for d in (point.up, point.down))
+        return in_order(up, down, sign)
+
+    def sizes(self, point: HeadPoint, sign: Tensor) -> tuple[Tensor, Tensor]:
+        """The absolute values that `forms` were summed from, for their rounding error."""
+        up, down = (d.abs() + self.is_label * d.abs().sum(dim=1, keepdim=True) for d in (point.up, point.down))
+        return in_order(up, down, sign)
+
+    def error(self, point: HeadPoint) -> Tensor:
+        """A bound `(n,)` on the rounding error of `point.value` and of the coefficients over the box."""
+        return gamma(64 * (point.up.shape[1] + 16)) * point.size
+
+    def _read(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        classes = self.is_label.shape[1]
+        lam = free[:, :2].clamp(min=0)
+        logits, nu, g = free[:, 2:].reshape(len(free), 3, classes).unbind(dim=1)
+        return lam[:, 0], lam[:, 1], logits, nu.masked_fill(self.is_label, 0.0), g.masked_fill(self.is_label, 0.0)
+
+
+def in_order(up: Tensor, down: Tensor, sign: Tensor) -> tuple[Tensor, Tensor]:
+    """(up, down) as (teacher, student): the teacher is up where the sign is 0."""
+    is_up = (sign == 0)[:, None]
+    return torch.where(is_up, up, down), torch.where(is_up, down, up)
+
+
+def conjugate(lam: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """`max over [a, b] of sigmoid(v) - lam v` and where it is, for `lam >= 0`.
+
+    Inside, the maximum is where the slope is lam on the concave side, `v = log((1 - 2 lam + root) / (2 lam))`, `root^2 = 1 - 4 lam`; for
+    lam above 1/4 there is none and the function falls. It is stationary there, so an inexact `v` costs nothing but rounding.
+    """
+    tiny = torch.finfo(lam.dtype).tiny
+    root = (1 - 4 * lam).clamp(min=0).sqrt()
+    inside = torch.log((1 - 2 * lam + root) / (2 * lam).clamp(min=tiny))
+    inside = torch.where(lam < 0.25, torch.minimum(torch.maximum(inside, a), b), a)
+    points = torch.stack((a, b, inside))
+    values = torch.sigmoid(points) - lam * points
+    best, place = values.max(dim=0)
+    return best, points.gather(0, place[None])[0]

@@ -1,0 +1,93 @@
+"""The rows of the flat program: a query (image, class, sign) over a part of its region, and what is known there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verify.heads import Boxes
+from verify.pair import Neurons
+from verify.rounding import gamma
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch of queries, each over its own part of an image's region.
+
+    image, label, sign `(n,)`: sign 0 asks for `p_t - p_s`, 1 for `p_s - p_t`. lower, upper `(n, width + 2 C + 2)`, rounded outward to
+    float32: bounds of all hidden neurons (teacher's, then student's), of the differences from the label (the same), of their LSEs.
+    """
+
+    image: Tensor
+    label: Tensor
+    sign: Tensor
+    lower: Tensor
+    upper: Tensor
+    classes: int
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def __getitem__(self, index: Tensor | slice) -> Rows:
+        return Rows(
+            self.image[index], self.label[index], self.sign[index], self.lower[index], self.upper[index], self.classes
+        )
+
+    @staticmethod
+    def cat(parts: Sequence[Rows]) -> Rows:
+        """All rows of several batches."""
+        image, label, sign, lower, upper = (
+            torch.cat(column)
+            for column in zip(*((p.image, p.label, p.sign, p.lower, p.upper) for p in parts), strict=True)
+        )
+        return Rows(image, label, sign, lower, upper, parts[0].classes)
+
+    @property
+    def width(self) -> int:
+        """Number of hidden neurons."""
+        return self.lower.shape[1] - 2 * self.classes - 2
+
+    @property
+    def is_label(self) -> Tensor:
+        """`(n, C)` truth values."""
+        return torch.nn.functional.one_hot(self.label, self.classes).to(torch.bool)
+
+    def up_down(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
+        """The differences `(n, C)` from the label, (up, down), of both networks' logits."""
+        label, is_up = self.label[:, None], (self.sign == 0)[:, None]
+        teacher, student = teacher - teacher.gather(1, label), student - student.gather(1, label)
+        return torch.where(is_up, teacher, student), torch.where(is_up, student, teacher)
+
+    def neurons(self, dtype: torch.dtype) -> Neurons:
+        """What is known of the hidden neurons."""
+        return Neurons.of(self.lower[:, : self.width].to(dtype), self.upper[:, : self.width].to(dtype))
+
+    def boxes(self, dtype: torch.dtype) -> Boxes:
+        """What is known of the differences and their LSEs, as (up, down)."""
+        (d_lower, r_lower), (d_upper, r_upper) = self._parts(self.lower, dtype), self._parts(self.upper, dtype)
+        return Boxes(self.label, d_lower, d_upper, r_lower, r_upper)
+
+    def _parts(self, bounds: Tensor, dtype: torch.dtype) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        n = torch.arange(len(self), device=self.sign.device)
+        d = bounds[:, self.width : -2].reshape(len(self), 2, self.classes).to(dtype)
+        r = bounds[:, -2:].to(dtype)
+        return (d[n, self.sign], d[n, 1 - self.sign]), (r[n, self.sign], r[n, 1 - self.sign])
+
+
+def r_bounds(d_lower: Tensor, d_upper: Tensor, is_label: Tensor) -> tuple[Tensor, Tensor]:
+    """Bounds `(n, 2)` of `LSE(d)` over the classes that are not the label, from boxes `(n, 2, C)`, rounded outward."""
+    low, high = (d.double().masked_fill(is_label, -torch.inf).logsumexp(dim=2) for d in (d_lower, d_upper))
+    relative = gamma(16 * (d_lower.shape[2] + 8))
+    return low - relative * (1 + low.abs()), high + relative * (1 + high.abs())
+
+
+def outward(values: Tensor, up: bool) -> Tensor:
+    """float64 bounds as float32 numbers that are not tighter."""
+    rounded = values.float()
+    wrong = rounded.double() < values if up else rounded.double() > values
+    return torch.where(
+        wrong, torch.nextafter(rounded, torch.full_like(rounded, torch.inf if up else -torch.inf)), rounded
+    )
