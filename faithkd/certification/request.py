@@ -20,8 +20,8 @@ class Request:
 
     eps: the radii, in `unit`; None for DEFAULT_RADII. data: a data set's name or an `.npz` file; None for the embedded sample of the
     teacher's data set. valid_range: of the values of an `.npz` file. index: positions in the full data set, in place of `images`
-    drawn with `seed`. timeout: None for the method's own. clip: whether regions are cut with the valid range. shard: `i/n`, the part of the images to do.
-    architecture: of checkpoints that are plain state dicts.
+    drawn with `seed`. timeout: seconds an image; None for the method's own. clip: whether regions are cut with the valid range.
+    shard: `i/n`, the part of the images to do. architecture: of checkpoints that are plain state dicts.
     """
 
     teacher: str = "mnist-teacher"

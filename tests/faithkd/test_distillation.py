@@ -50,9 +50,7 @@ def given(method: str, requires_grad: bool = False) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("alpha, temperature", [(0.5, 4.0), (0.5, 1.0), (0.9, 2.0), (1.0, 30.0), (0.0, 2.0)])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_loss_is_its_formula(method: str, alpha: float, temperature: float) -> None:
-    loss = METHODS[method].loss(
-        **given(method), labels=torch.tensor(LABELS), alpha=alpha, temperature=temperature
-    )
+    loss = METHODS[method].loss(**given(method), labels=torch.tensor(LABELS), alpha=alpha, temperature=temperature)
     assert loss.item() == pytest.approx(expected(method, alpha, temperature), rel=1e-10)
 
 
