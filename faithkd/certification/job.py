@@ -26,7 +26,7 @@ from verify.problem import Options, Progress
 
 PART, SLOW_PART = 25, 5
 PROGRAMS = frozenset({"lp-boxes", "lp", "milp"})
-SLOW = PROGRAMS | frozenset({"minlp", "joint", "complete"})
+SLOW = PROGRAMS | frozenset({"minlp"})
 
 
 @dataclass(frozen=True)
