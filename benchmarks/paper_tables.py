@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 
 import torch
+from paper import RADII, STUDENTS
 from record import Record
 
 import faithkd
@@ -19,11 +20,6 @@ import verify
 from faithkd.checkpoint import find, sha256
 from faithkd.metrics import accuracy, empirical_agreement, robust_accuracy
 
-RADII = {
-    "mnist": {"0.025": 0.025, "0.05": 0.05, "0.1": 0.1, "0.15": 0.15, "0.2": 0.2},
-    "fashion-mnist": {f"{k}/255": k / 255 for k in (4, 8, 12, 16, 20)},
-}
-STUDENTS = ("sd", "ard", "rslad", "fd")
 REGIONS = {"cut": (0.0, 1.0), "whole": None}
 
 

@@ -10,12 +10,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from paper import RADII, STUDENTS, printed
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAPER = ROOT / "faithkd" / "report" / "papers" / "faithful_kd.json"
-RADII = {"mnist": ["0.025", "0.05", "0.1", "0.15", "0.2"], "fashion-mnist": [f"{k}/255" for k in (4, 8, 12, 16, 20)]}
 TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
-STUDENTS = ["sd", "ard", "rslad", "fd"]
 Row = dict[str, Any]
 
 
@@ -56,20 +55,20 @@ def accuracy_table(dataset: str, rows: list[Row]) -> str:
     ):
         for name in names:
             clean = one(rows, what="clean", network=name)["accuracy" if metric == "robust_accuracy" else "agreement"]
-            cells = [f"{100 * clean:.1f} ({paper(dataset, '0', name, paper_metric):.1f})"]
+            cells = [f"{100 * clean:.1f} ({printed(dataset, '0', name, paper_metric):.1f})"]
             for eps in RADII[dataset]:
                 cut, whole = (
                     100 * one(rows, what="robust", network=name, eps=eps, region=region)[metric]
                     for region in ("cut", "whole")
                 )
-                cells.append(f"{cut:.1f} / {whole:.1f} ({paper(dataset, eps, name, paper_metric):.1f})")
+                cells.append(f"{cut:.1f} / {whole:.1f} ({printed(dataset, eps, name, paper_metric):.1f})")
             lines.append(line(f"{name}, {'accuracy' if metric == 'robust_accuracy' else 'agreement'}", cells))
     return "\n".join(lines)
 
 
 def bounds_table(dataset: str, rows: list[Row]) -> str:
     """Table 2: means of EMPLB by the paper's search and of FAITHUB by crown, `cut / whole (paper)`."""
-    lines = [header(TITLES[dataset], RADII[dataset])]
+    lines = [header(TITLES[dataset], list(RADII[dataset]))]
     for metric, field in (("emplb", "paper_emplb"), ("faithub", "faithub")):
         for name in STUDENTS:
             cells = []
@@ -78,14 +77,14 @@ def bounds_table(dataset: str, rows: list[Row]) -> str:
                     one(rows, what="faithub", network=name, eps=eps, region=region)[field]["mean"]
                     for region in ("cut", "whole")
                 )
-                cells.append(f"{cut:.3f} / {whole:.3f} ({paper(dataset, eps, name, metric):.3f})")
+                cells.append(f"{cut:.3f} / {whole:.3f} ({printed(dataset, eps, name, metric):.3f})")
             lines.append(line(f"{name}, {metric.upper()}", cells))
     return "\n".join(lines)
 
 
 def programs_table(dataset: str, rows: list[Row]) -> str:
     """FAITHUB by the programs: the mean, and the CPU seconds an image."""
-    radii = RADII[dataset][:3]
+    radii = list(RADII[dataset])[:3]
     lines = [header(f"{TITLES[dataset]}, FAITHUB (CPU s an image)", radii)]
     for name in STUDENTS:
         for method in ("lp-boxes", "crown", "lp", "milp"):
@@ -165,18 +164,6 @@ def recorded(name: str) -> list[Row]:
 def one(rows: list[Row], **key: object) -> Row:
     (row,) = (row for row in rows if all(row.get(name) == value for name, value in key.items()))
     return row
-
-
-def paper(dataset: str, eps: str, network: str, metric: str) -> float:
-    method = "at-pgd10" if network == "teacher" else network
-    (value,) = {
-        row["value"]
-        for table in json.loads(PAPER.read_text())["tables"]
-        if table["id"] in ("table1", "table2")
-        for row in table["rows"]
-        if (row["dataset"], row["eps_label"], row["method"], row["metric"]) == (dataset, eps, method, metric)
-    }
-    return float(value)
 
 
 def header(title: str, columns: list[str]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from paper import AGREEMENT, CLEAN, RADII, ROBUST_ACCURACY
+from paper import RADII, printed
 from torch import nn
 
 from faithkd import checkpoint, data, recipes
@@ -186,7 +186,15 @@ def robust_table(dataset: str, cards: dict[str, Card]) -> str:
     rows = []
     for network, card in cards.items():
         m = card.metrics
-        rows.append([network, "paper", f"{CLEAN[dataset][network]:.2f}", *ROBUST_ACCURACY[dataset][network]])
+        clean = f"{printed(dataset, '0', network, 'clean_accuracy'):.2f}"
+        rows.append(
+            [
+                network,
+                "paper",
+                clean,
+                *(printed(dataset, e, network, "robust_accuracy") for e in ("0", *RADII[dataset])),
+            ]
+        )
         for region in REGIONS:
             cells = [percent(m["sample_clean"]), *(both(m["sample_robust"][region][label]) for label in RADII[dataset])]
             rows.append([network, region, f"{100 * m['test_clean']:.2f}", *cells])
@@ -199,7 +207,13 @@ def agreement_table(dataset: str, cards: dict[str, Card]) -> str:
         if network == "teacher":
             continue
         m = card.metrics
-        rows.append([network, "paper", *AGREEMENT[dataset][network]])
+        rows.append(
+            [
+                network,
+                "paper",
+                *(printed(dataset, e, network, "distillation_agreement") for e in ("0", *RADII[dataset])),
+            ]
+        )
         for region in REGIONS:
             cells = [
                 percent(m["sample_agreement_clean"]),
