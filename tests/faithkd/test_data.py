@@ -249,7 +249,7 @@ IMAGES, LABELS = (file.name for file in MNIST.files["test"])
 @pytest.mark.parametrize(
     ("file", "content", "says"),
     [
-        (IMAGES, gzip.compress(b"<html>not found</html>"), "not an IDX file"),
+        (IMAGES, gzip.compress(b"<html>not found</html>", mtime=0), "not an IDX file"),
         (IMAGES, b"", "not an IDX file"),
         (IMAGES, b"\x1f\x8b" + bytes(50), "damaged or truncated gzip"),
         (IMAGES, idx(np.zeros((7, 28, 28)))[:-1], "promises 5488"),
@@ -261,6 +261,7 @@ IMAGES, LABELS = (file.name for file in MNIST.files["test"])
         (LABELS, idx(np.zeros(8)), "holds 8 items"),
         (LABELS, idx(np.full(7, 10)), "holds the label 10"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",
 )
 def test_damaged_and_wrong_files_are_refused(small, file, content, says):
     (small / file).write_bytes(content)
