@@ -90,6 +90,9 @@ class Job:
             self.teacher, self.student, images, eps, valid_range=valid_range, method=request.method, options=options,
             search=request.search, seed=request.seed,
         )  # fmt: skip
+        if "interrupted" in result.status:
+            # The method kept what it had proved, but a part is recorded whole or not at all: the run ends here and resumes with it.
+            raise KeyboardInterrupt
         agreement = verify.agreement(
             self.teacher, self.student, images, eps, valid_range=valid_range, search=request.search, seed=request.seed
         )
