@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
+from methods_page import SHARES, title
 from tables import Row, header, line, machine_line, paragraph, recorded
-
-COLUMNS = {
-    "clean": "clean",
-    "pgd_50": "PGD-50",
-    "cw_linf": "CW",
-    "autoattack": "AutoAttack",
-    "agreement": "agreement",
-}
 
 
 def parts() -> dict[str, str]:
@@ -28,14 +21,14 @@ def methods_part(rows: list[Row]) -> str:
             chosen[row["row"]] = row
     order = list(dict.fromkeys(row["row"] for row in rows if row["row"] in chosen))
     radius = chosen[order[0]]["radius"]
-    lines = [header("student", [*COLUMNS.values(), "EMPLB", "FAITHUB", "s an epoch"])]
+    lines = [header("student", [*SHARES.values(), "EMPLB", "FAITHUB", "s an epoch"])]
     for name in order:
         row = chosen[name]
-        shares = [f"{100 * row[column]:.1f}" for column in COLUMNS]
-        title = name if row["loop"] is None else f"{name}, loop {row['loop']}"
+        shares = [f"{100 * row[column]:.1f}" for column in SHARES]
         lines.append(
             line(
-                title, [*shares, f"{row['emplb']:.3f}", f"{row['faithub']:.3f}", f"{row['cpu_seconds_per_epoch']:.1f}"]
+                title(row),
+                [*shares, f"{row['emplb']:.3f}", f"{row['faithub']:.3f}", f"{row['cpu_seconds_per_epoch']:.1f}"],
             )
         )
     return "\n\n".join(

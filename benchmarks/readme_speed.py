@@ -88,6 +88,15 @@ def training(rows: list[Row]) -> str:
     return paragraph(f"Seconds an epoch of training on {rows[0]['images']:,} images: {seconds}.")
 
 
+def five(rows: list[Row]) -> str:
+    """The whole training of a data set's networks."""
+    seconds = "; ".join(f"{TITLES[row['dataset']]} {row['seconds']:.0f}" for row in rows)
+    return paragraph(
+        f"""Seconds for a data set's five networks, {rows[0]["epochs"]} epochs each, the teacher first and the students side by side in
+        {rows[0]["processes"]} processes: {seconds}."""
+    )
+
+
 def commands(rows: list[Row]) -> str:
     """How soon each command answers."""
     seconds = "; ".join(f"`{row['command']}` {row['seconds']:.2f}" for row in rows)
@@ -112,5 +121,6 @@ def of(row: Row) -> str:
 
 
 FIGURES: dict[str, Callable[[list[Row]], str]] = {
-    "methods": methods, "nodes": nodes, "search": search, "peers": peers, "training": training, "commands": commands, "memory": memory,
+    "methods": methods, "nodes": nodes, "search": search, "peers": peers, "training": training, "five": five, "commands": commands,
+    "memory": memory,
 }  # fmt: skip

@@ -1,13 +1,13 @@
 """How fast the project is, and its peers on the same queries in the same run.
 
-    python benchmarks/speed.py                      # everything, about two hours on one core; a stopped run continues
+    python benchmarks/speed.py                      # everything, about three quarters of an hour; a stopped run continues
     python benchmarks/speed.py --only nodes peers   # some of it
     python benchmarks/speed.py --quick              # the same programs on little work: printed, never recorded
     python benchmarks/speed.py --device cuda        # what a GPU is used for: training, search, methods, nodes
 
-One thread and one process, the embedded pairs, radii in normalised units, regions cut with the pixel range. `seconds` is wall clock,
-`cpu_seconds` counts this process and its children: where they differ much, the machine had other work and the row should be
-measured anew.
+One thread and one process (two processes for `five`, the training of a data set's networks), the embedded pairs, radii in normalised
+units, regions cut with the pixel range. `seconds` is wall clock, `cpu_seconds` counts this process and its children: where they
+differ much, the machine had other work and the row should be measured anew.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ FIGURES: dict[str, Callable[[Effort], list[Task]]] = {
     "nodes": speed_bounds.node_tasks,
     "memory": speed_memory.tasks,
     "training": speed_training.tasks,
+    "five": speed_training.five_tasks,
     "peers": speed_peers.tasks,
 }
-ON_A_DEVICE = ("search", "methods", "nodes", "training")
+ON_A_DEVICE = ("search", "methods", "nodes", "training", "five")
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def method_tasks(effort: Effort) -> list[Task]:
 
 def node_tasks(effort: Effort) -> list[Task]:
     """Nodes a second of `complete` where branching does all the work."""
-    timeout = effort.of(10.0, 2.0)
+    timeout = effort.of(2.0, 1.0)
     settings = [
         Setting(dataset, "fd", eps, effort.of(50, 5))
         for dataset, eps in (

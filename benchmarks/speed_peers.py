@@ -27,7 +27,7 @@ PAIR_METHODS = (*(("milp", solver) for solver in SOLVERS), ("minlp", "auto"), ("
 
 def tasks(effort: Effort) -> list[Task]:
     """The exact and the pair queries, each by every program."""
-    seconds = effort.of(60.0, 5.0)
+    seconds = effort.of(10.0, 5.0)
     tasks = []
     for eps in ("0.05", "0.1"):
         setting = Setting("mnist", "fd", eps, effort.of(10, 2))

@@ -1,7 +1,8 @@
-"""Seconds an epoch of every recipe of the paper's study."""
+"""Seconds an epoch of every recipe of the paper's study, and of the five networks of a data set one after the other and side by side."""
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -11,12 +12,14 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from record import Row, Task
+from record import Row, Task, timed
 from speed_settings import Effort
 
 import faithkd.data
 from faithkd import recipes, training
 from faithkd.study.paper import STUDENTS
+from faithkd.study.pool import Task as Job
+from faithkd.study.pool import in_processes
 
 
 def tasks(effort: Effort) -> list[Task]:
@@ -49,3 +52,38 @@ def trained(name: str, epochs: int, effort: Effort) -> Row:
         )
     seconds = [later - earlier for earlier, later in pairwise(ends)]
     return {"images": len(data), "seconds_an_epoch": round(median(seconds), 3)}
+
+
+def five_tasks(effort: Effort) -> list[Task]:
+    """The whole training of a data set's networks; a quick run trains each for an epoch on the embedded images."""
+    epochs, processes = effort.of(25, 1), 2
+    return [
+        Task({"figure": "five", "dataset": dataset, "epochs": epochs, "processes": processes}, five, (dataset, epochs, processes, effort))
+        for dataset in effort.of(("mnist", "fashion-mnist"), ("mnist",))
+    ]  # fmt: skip
+
+
+def five(dataset: str, epochs: int, processes: int, effort: Effort) -> Row:
+    """The teacher, then the students side by side, those that take longest first; the start of the processes and the files included."""
+
+    def say(message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+    def compute() -> Row:
+        with tempfile.TemporaryDirectory() as folder:
+            jobs = {name: Job(name, one, (dataset, name, epochs, folder, effort)) for name in ("teacher", *STUDENTS)}
+            teacher = jobs.pop("teacher")
+            in_processes([teacher], 1, say)
+            in_processes(list(reversed(jobs.values())), processes, say)
+        return {}
+
+    return timed(compute)
+
+
+def one(dataset: str, name: str, epochs: int, folder: str, effort: Effort) -> None:
+    """Train one network of the five into the folder."""
+    torch.set_num_threads(1)
+    recipe = replace(recipes.load(f"{dataset}-{name}"), epochs=epochs, held_out=effort.of(5000, 100))
+    data = faithkd.data.load(f"{dataset}{effort.of('', '-sample')}", split=effort.of("train", "test"))
+    out, teacher = (Path(folder) / f"{which}.safetensors" for which in (name, "teacher"))
+    training.train(recipe, data, out, teacher=None if name == "teacher" else teacher, device=effort.device)

@@ -34,7 +34,8 @@ def resolve(plan: Plan, folder: Path, workers: int, say: Say) -> dict[str, str]:
     if plan.networks == "trained":
         say(f"Training the networks of {plan.dataset}: the teacher, then {len(plan.students)} students")
         in_processes([Task("teacher", _train, (plan, "teacher", paths))], 1, say)
-        in_processes([Task(name, _train, (plan, name, paths)) for name in plan.students], workers, say)
+        # Those that take longest first, so that the processes end together.
+        in_processes([Task(name, _train, (plan, name, paths)) for name in reversed(plan.students)], workers, say)
     for name, path in paths.items():
         if not path.is_file():
             raise UserError(f"the {name} is missing: there is no {path}; put it there, or leave --networks out")

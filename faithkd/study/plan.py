@@ -18,7 +18,7 @@ REGIONS = {"cut": True, "whole": False}
 STEPS = (1, 5, 10, 25, 50, 100)
 """Lengths of the search whose EMPLB are compared (the paper's Table 3, and one that it does not have)."""
 
-TIMEOUTS = (2.0, 1.0, 0.25, 0.1, 0.05)
+TIMEOUTS = (1.0, 0.5, 0.2, 0.05, 0.02)
 QUICK_TIMEOUTS = (0.5, 0.2, 0.05, 0.02, 0.02)
 """Seconds an image at the paper's five radii. The small ones close long before; at the large ones more time buys little until it is
 very much more, so it is spent where images still close."""
