@@ -139,3 +139,58 @@ def test_the_readme_says_what_of_a_cell_is_recorded(
     assert "| not run | not run | not run | not run | 0.1500 / 0.2250 (2 images) |" in table
     assert "1.50 (1.50, 1.50, 7.49)" in table
     assert "Fashion" not in table
+
+
+def method_row(row: str, loop: int | None = None, **values: float) -> Row:
+    shares = dict.fromkeys(("clean", "pgd_50", "cw_linf", "autoattack", "agreement"), 0.9)
+    costs = {"cpu_seconds_per_epoch": 2.0, "forward_passes": 11.0, "backward_passes": 10.0}
+    bounds = {"emplb": 0.1, "faithub": 0.2, "gradient_distance": 1.0}
+    return {"row": row, "loop": loop, **shares, **bounds, **costs, **values}
+
+
+@pytest.mark.parametrize(
+    ("robust", "early", "answer"),
+    [
+        (0.90, 0.92, "yes"),
+        (0.92, 0.90, "no"),
+        (0.905, 0.90, "no clear difference"),
+        (0.90, 0.905, "no clear difference"),
+    ],
+)
+def test_what_a_paper_found_is_asked_of_the_recorded_rows(
+    load: Callable[[str], ModuleType], robust: float, early: float, answer: str
+) -> None:
+    rows = [
+        method_row("akd, mixing 1, robust", autoattack=robust),
+        method_row("akd, mixing 1, robust, early", autoattack=early),
+        method_row("at"),
+    ]
+    (line,) = load("methods_page").findings(rows).splitlines()[2:]
+    assert "stopped early" in line
+    shown = [cell.strip() for cell in line.split("|")][3:6]
+    assert shown[:2] == [f"{rows[1]['row']} {100 * early:.1f}", f"{rows[0]['row']} {100 * robust:.1f}"]
+    assert shown[2] == answer
+
+
+def test_gradients_are_found_nearer_where_their_distance_is_smaller(load: Callable[[str], ModuleType]) -> None:
+    for distance, answer in ((0.5, "yes"), (1.5, "no")):
+        rows = [method_row("kdiga", gradient_distance=distance), method_row("st")]
+        (line,) = load("methods_page").findings(rows).splitlines()[2:]
+        assert line.endswith(f"| kdiga {distance:.3f} | st 1.000 | {answer} |")
+
+
+def test_a_loop_is_a_row_of_its_own(load: Callable[[str], ModuleType]) -> None:
+    rows = [method_row("isd-wot", 0, pgd_50=0.8), method_row("isd-wot", 1, pgd_50=0.9)]
+    page = load("methods_page")
+    assert [line.split(" | ")[0] for line in page.table(rows).splitlines()[2:]] == [
+        "| isd-wot, loop 0",
+        "| isd-wot, loop 1",
+    ]
+    assert "isd-wot, loop 1 90.0 | isd-wot, loop 0 80.0 | yes" in page.findings(rows)
+
+
+def test_every_finding_compares_rows_that_the_benchmark_has(load: Callable[[str], ModuleType]) -> None:
+    benchmark, page = load("methods"), load("methods_page")
+    known = {name for name, row in benchmark.ROWS.items() if not row.loops}
+    known |= {f"{name}, loop {loop}" for name, row in benchmark.ROWS.items() for loop in row.loops}
+    assert {name for finding in page.FINDINGS for pair in finding.pairs for name in pair} <= known
