@@ -1,4 +1,4 @@
-"""The measurements behind the README's tables beside the paper's Tables 1 and 2, on the embedded networks.
+"""The measurements behind the tables beside the paper's Tables 1 and 2, on the embedded networks.
 
     python benchmarks/paper_tables.py mnist            # accuracies, agreement, EMPLB and FAITHUB by crown, 1,000 images
     python benchmarks/paper_tables.py mnist --programs # lp-boxes, lp and milp at the three smallest radii, 100 images

@@ -1,4 +1,4 @@
-"""Writes the README's tables from the recorded results: everything between `<!-- NAME -->` and `<!-- end NAME -->`.
+"""Writes the tables of README.md and docs/results.md from the recorded results: all between `<!-- NAME -->` and `<!-- end NAME -->`.
 
 python benchmarks/readme.py
 """
@@ -11,21 +11,22 @@ from pathlib import Path
 
 import readme_certifier
 import readme_methods
+import readme_paper
 import readme_speed
 import readme_study
-from paper import RADII, STUDENTS, printed
-from tables import RESULTS, TITLES, Row, header, line, machine_line, one, recorded
+from tables import RESULTS, header, line, machine_line, recorded
 
 ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 
 
 def main() -> None:
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text()))
+    for page in PAGES:
+        page.write_text(filled(page.read_text()))
 
 
 def filled(text: str) -> str:
-    """The README's text with every generated part replaced."""
+    """A page's text with every generated part replaced."""
     for name, content in parts().items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
         text = pattern.sub(lambda match, content=content: f"{match[1]}{content}\n{match[2]}", text)
@@ -33,82 +34,11 @@ def filled(text: str) -> str:
 
 
 def parts() -> dict[str, str]:
-    """Each generated part of the README by name; parts of what is not recorded are left out."""
-    generated = {}
-    for dataset in RADII:
-        rows = recorded(f"paper-tables-{dataset}")
-        programs = recorded(f"paper-programs-{dataset}")
-        generated[f"accuracy {dataset}"] = accuracy_table(dataset, rows)
-        generated[f"bounds {dataset}"] = bounds_table(dataset, rows)
-        generated[f"programs {dataset}"] = programs_table(dataset, programs)
-    generated["certify"] = certify_table()
-    generated["machine"] = machine_line("paper-tables-mnist")
-    generated["speed"] = speed_line()
-    for part in (readme_certifier.parts(), readme_study.parts(), readme_methods.parts(), readme_speed.parts()):
-        generated.update(part)
+    """Each generated part by name; parts of what is not recorded are left out."""
+    generated = {"certify": certify_table(), "speed": speed_line()}
+    for source in (readme_certifier, readme_study, readme_paper, readme_methods, readme_speed):
+        generated.update(source.parts())
     return generated
-
-
-def accuracy_table(dataset: str, rows: list[Row]) -> str:
-    """Table 1: robust accuracy and empirical agreement in percent, `cut / whole (paper)`."""
-    lines = [header(f"{TITLES[dataset]}, %", ["0", *RADII[dataset]])]
-    for metric, paper_metric, names in (
-        ("robust_accuracy", "robust_accuracy", ["teacher", *STUDENTS]),
-        ("agreement", "distillation_agreement", STUDENTS),
-    ):
-        for name in names:
-            clean = one(rows, what="clean", network=name)["accuracy" if metric == "robust_accuracy" else "agreement"]
-            cells = [f"{100 * clean:.1f} ({printed(dataset, '0', name, paper_metric):.1f})"]
-            for eps in RADII[dataset]:
-                cut, whole = (
-                    100 * one(rows, what="robust", network=name, eps=eps, region=region)[metric]
-                    for region in ("cut", "whole")
-                )
-                cells.append(f"{cut:.1f} / {whole:.1f} ({printed(dataset, eps, name, paper_metric):.1f})")
-            lines.append(line(f"{name}, {'accuracy' if metric == 'robust_accuracy' else 'agreement'}", cells))
-    return "\n".join(lines)
-
-
-def bounds_table(dataset: str, rows: list[Row]) -> str:
-    """Table 2: means of EMPLB by the paper's search and of FAITHUB by crown, `cut / whole (paper)`."""
-    lines = [header(TITLES[dataset], list(RADII[dataset]))]
-    for metric, field in (("emplb", "paper_emplb"), ("faithub", "faithub")):
-        for name in STUDENTS:
-            cells = []
-            for eps in RADII[dataset]:
-                cut, whole = (
-                    one(rows, what="faithub", network=name, eps=eps, region=region)[field]["mean"]
-                    for region in ("cut", "whole")
-                )
-                cells.append(f"{cut:.3f} / {whole:.3f} ({printed(dataset, eps, name, metric):.3f})")
-            lines.append(line(f"{name}, {metric.upper()}", cells))
-    return "\n".join(lines)
-
-
-def programs_table(dataset: str, rows: list[Row]) -> str:
-    """FAITHUB by the programs: the mean, and the CPU seconds an image."""
-    radii = list(RADII[dataset])[:3]
-    lines = [header(f"{TITLES[dataset]}, FAITHUB (CPU s an image)", radii)]
-    for name in STUDENTS:
-        for method in ("lp-boxes", "crown", "lp", "milp"):
-            cells = []
-            for eps in radii:
-                found = [
-                    row
-                    for row in rows
-                    if (row.get("network"), row.get("eps"), row.get("method")) == (name, eps, method)
-                ]
-                if not found:
-                    cells.append("not run")
-                    continue
-                (row,) = found
-                stopped = row["status"].get("timeout", 0)
-                cells.append(
-                    f"{row['faithub']['mean']:.3f} ({row['cpu_seconds'] / row['images']:.2f})"
-                    + (f" t{stopped}/{row['timeout']:g}s" if stopped else "")
-                )
-            lines.append(line(f"{name}, {method}", cells))
-    return "\n".join(lines)
 
 
 def certify_table() -> str:

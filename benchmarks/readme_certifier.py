@@ -1,4 +1,4 @@
-"""The README's parts on `complete`: its bounds on the embedded pairs, its gap against time, and the decisions that it settles."""
+"""The parts on `complete`: its bounds on the embedded pairs, its gap against time, and the decisions that it settles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's part on training methods: the students of every method with one budget; all rows are in `results/methods.md`."""
+"""The part of docs/results.md on training methods: the students of every method with one budget; all rows are in `results/methods.md`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def methods_part(rows: list[Row]) -> str:
         [
             paragraph(f"""Every method trains the paper's MNIST student for {epochs} epochs; in percent on 1,000 test images at
                 radius {radius:g} (normalised), agreement and bounds (200 images) against `mnist-teacher`, seconds of one core.
-                Variants, loops and passes: [benchmarks/results/methods.md](benchmarks/results/methods.md)."""),
+                Variants, loops, passes, and what the papers found:
+                [benchmarks/results/methods.md](../benchmarks/results/methods.md)."""),
             "\n".join(lines),
             machine_line("methods"),
         ]

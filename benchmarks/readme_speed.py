@@ -1,4 +1,4 @@
-"""The README's part on speed: one table or line a figure of `speed.py`, on the CPU and, where recorded, on a CUDA device."""
+"""The part of docs/results.md on speed: one table or line a figure of `speed.py`, on the CPU and, where recorded, on a CUDA device."""
 
 from __future__ import annotations
 

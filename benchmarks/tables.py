@@ -1,4 +1,4 @@
-"""What the generated parts of the README are made with: recorded rows, and Markdown tables."""
+"""What the generated parts of README.md and docs/results.md are made with: recorded rows, and Markdown tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def machine_line(name: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Text in lines of the README's width."""
+    """Text in lines of a page's width."""
     return textwrap.fill(" ".join(text.split()), 150, break_long_words=False, break_on_hyphens=False)
 
 

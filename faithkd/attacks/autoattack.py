@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from faithkd.attacks.template import Observer
+from faithkd.attacks.template import AnyAttack, Observer
 from faithkd.errors import UserError
 from verify import Region
+from verify.search import image_points
 
 TARGETS = 9
 FEWEST_CLASSES = 5
@@ -23,7 +24,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True)
-class AutoAttack:
+class AutoAttack(AnyAttack):
     """The standard ensemble: APGD on the cross-entropy, targeted APGD and FAB (9 targets each), Square (5,000 queries).
 
     Raises `UserError` when the package is not there. Its random numbers follow from the seed and from all images of a call together:
@@ -38,31 +39,24 @@ class AutoAttack:
                 "autoattack needs the package pyautoattack; install it with pip install 'faithkd[autoattack]'"
             )
 
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        eps: float,
-        *,
-        valid_range: tuple[float, float] | None = (0.0, 1.0),
-        seed: int = 0,
-        observe: Observer | None = None,
+    def search(
+        self, model: nn.Module, labels: Tensor, region: Region, seed: int, observe: Observer | None = None
     ) -> Tensor:
-        """An input in the exact ball around each image: one that is decided wrongly, or the image where none was found.
+        """An input that is decided wrongly, or the image where none was found.
 
-        Arguments as of `Attack`. Raises `UserError` for a model of fewer than five classes, which its losses need.
+        Raises `UserError` for a model of fewer than five classes, which its losses need.
         """
+        images = image_points(region).view(-1, *region.shape)
         classes = _classes(model, images)
         if classes < FEWEST_CLASSES:
             raise UserError(
                 f"autoattack needs at least {FEWEST_CLASSES} classes, but the model has {classes}; use pgd-K and cw-linf"
             )
-        region = Region.ball(images, eps, valid_range)
         # Whatever the order of the images, the package sees them in one order.
         order = sorted(range(len(images)), key=lambda k: images[k].cpu().numpy().tobytes())
-        found = images.float() if eps == 0 else torch.empty_like(images, dtype=torch.float32)
-        if eps > 0:
+        found = images
+        if float(region.eps) > 0:
+            found = torch.empty_like(images)
             found[order] = _Rescaled.of(region).attack(
                 model, images[order], labels[order], seed, min(TARGETS, classes - 1)
             )

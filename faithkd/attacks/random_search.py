@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from faithkd.attacks.cw_linf import margin
-from faithkd.attacks.template import Observer
+from faithkd.attacks.template import AnyAttack, Observer
 from verify import Region
 
 FIRST_SHARE, HALVINGS = 0.8, 6
 
 
 @dataclass(frozen=True)
-class RandomSearch:
+class RandomSearch(AnyAttack):
     """Windows of the image are moved to an end of their range, and stay there where that lowers the margin; no gradient is used.
 
     queries: forward passes after the start, which has a random sign in every column. The windows' share of the image falls from 0.8
@@ -24,42 +24,33 @@ class RandomSearch:
     """
 
     queries: int = 300
+    name: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """The name that `faithkd.attacks.named` knows it by."""
-        return f"random-search-{self.queries}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"random-search-{self.queries}")
 
     @torch.no_grad()
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        eps: float,
-        *,
-        valid_range: tuple[float, float] | None = (0.0, 1.0),
-        seed: int = 0,
-        observe: Observer | None = None,
+    def search(
+        self, model: nn.Module, labels: Tensor, region: Region, seed: int, observe: Observer | None = None
     ) -> Tensor:
-        """The input of the smallest margin met. Arguments as of `Attack`; an error met on the way is an error at the end."""
-        region = Region.ball(images, eps, valid_range)
-        height, width = images.shape[-2:] if images.ndim > 2 else (1, images.shape[1])
-        grid = (len(images), -1, height, width)
+        """The input of the smallest margin met: an error met on the way is an error at the end."""
+        shape = (len(region), *region.shape)
+        height, width = shape[-2:] if len(shape) > 2 else (1, shape[1])
+        grid = (len(region), -1, height, width)
         lower, upper = (corner.view(grid) for corner in region.inner())
         columns, draws = _draws(region, width, self.queries, seed)
         best = torch.where(columns.view(-1, 1, 1, width) < 0.5, lower, upper)
-        smallest = margin(model(best.view(images.shape)), labels)
+        smallest = margin(model(best.view(shape)), labels)
         for k in range(self.queries):
             share = FIRST_SHARE * 2.0 ** (-HALVINGS * k / self.queries)
             row, column, sign = draws[:, k].unbind(1)
             window = _span(row, height, share)[:, None, :, None] & _span(column, width, share)[:, None, None, :]
             end = torch.where(sign.view(-1, 1, 1, 1) < 0.5, lower, upper)
             candidate = torch.where(window, end, best)
-            value = margin(model(candidate.view(images.shape)), labels)
+            value = margin(model(candidate.view(shape)), labels)
             best = torch.where((value < smallest).view(-1, 1, 1, 1), candidate, best)
             smallest = torch.minimum(value, smallest)
-        found = best.view(images.shape)
+        found = best.view(shape)
         if observe is not None:
             observe(found)
         return found

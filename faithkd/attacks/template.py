@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -14,12 +15,11 @@ from verify.search import BestIterate, ascend, image_points, step_unit, uniform_
 Observer = Callable[[Tensor], None]
 
 
-class AnyAttack(Protocol):
-    """What every attack is: called as `Attack` is, it returns one input in the exact ball around each image."""
+class AnyAttack(ABC):
+    """What every attack is: it looks for an input in the exact ball around each image. A new kind says how it searches a region."""
 
-    @property
-    def name(self) -> str:
-        """The name that `named` knows it by."""
+    name: str
+    """The name that `faithkd.attacks.named` knows it by."""
 
     def __call__(
         self,
@@ -32,15 +32,28 @@ class AnyAttack(Protocol):
         seed: int = 0,
         observe: Observer | None = None,
     ) -> Tensor:
-        """Inputs of the shape of `images` `(n, *shape)`; `observe` is told of every input whose decision counts."""
+        """An input for each image, float32 of the shape of `images` `(n, *shape)`.
+
+        model: in evaluation mode, images in pixels to logits. eps: the radius in pixel units. valid_range: what the ball is cut with,
+        None for no cut. seed: of all random numbers. observe: told of every input whose decision counts. Raises
+        `verify.Unsupported` for a negative radius and for images outside `valid_range`.
+        """
+        return self.search(model, labels, Region.ball(images, eps, valid_range), seed, observe)
+
+    @abstractmethod
+    def search(
+        self, model: nn.Module, labels: Tensor, region: Region, seed: int, observe: Observer | None = None
+    ) -> Tensor:
+        """An input `(n, *shape)` of each region."""
 
 
 @dataclass(frozen=True)
-class Attack:
-    """Sign-gradient ascent of an objective over the ball around each image.
+class Attack(AnyAttack):
+    """Sign-gradient ascent of an objective over the ball around each image; a call gives the last iterate, and observes every one.
 
     objective: of logits `(n, classes)` and labels `(n,)`, gives `(n,)` values to maximise. step: relative to the radius.
-    start: "uniform" in the region, or the "image" itself.
+    start: "uniform" in the region, or the "image" itself. A start depends on the seed and on the image's own bytes only, so results
+    do not depend on the order of the images.
     """
 
     name: str
@@ -49,26 +62,11 @@ class Attack:
     step: float
     start: Literal["uniform", "image"] = "uniform"
 
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        eps: float,
-        *,
-        valid_range: tuple[float, float] | None = (0.0, 1.0),
-        seed: int = 0,
-        observe: Observer | None = None,
+    def search(
+        self, model: nn.Module, labels: Tensor, region: Region, seed: int, observe: Observer | None = None
     ) -> Tensor:
-        """The last iterate, float32 of the shape of `images` `(n, *shape)`; every one lies in the exact ball.
-
-        model: in evaluation mode, images in pixels to logits. eps: the radius in pixel units. valid_range: what the ball is cut with,
-        None for no cut. seed: a start depends on it and on the image's own bytes only, so results do not depend on the order of the
-        images. observe: called with every iterate, the start and the last one included. Raises `verify.Unsupported` for a
-        negative radius and for images outside `valid_range`.
-        """
-        region = Region.ball(images, eps, valid_range)
-        return self._run(model, labels, region, seed, None if observe is None else lambda x, _: observe(x))
+        """The last iterate; `observe` is told of every one, the start included."""
+        return self._ascend(model, labels, region, seed, None if observe is None else lambda x, _: observe(x))
 
     def best(
         self,
@@ -83,10 +81,10 @@ class Attack:
         """The iterate of the largest objective, the start among them; otherwise as a call."""
         region = Region.ball(images, eps, valid_range)
         best = BestIterate(image_points(region).view(-1, *region.shape))
-        self._run(model, labels, region, seed, best.observe)
+        self._ascend(model, labels, region, seed, best.observe)
         return best.points
 
-    def _run(
+    def _ascend(
         self,
         model: nn.Module,
         labels: Tensor,

@@ -60,6 +60,21 @@ def _one_archive(archive: PublishedFile, **facts: Any) -> Published:
     return Published(files=dict.fromkeys(SPLITS, (archive,)), **facts)
 
 
+def _cifar(classes: int, archive: tuple[int, str], **facts: Any) -> Published:
+    """CIFAR of so many classes. archive: size and SHA-256 of the binary version's one file."""
+    return _one_archive(
+        PublishedFile(f"cifar-{classes}-binary.tar.gz", *archive),
+        name=f"cifar{classes}",
+        title=f"CIFAR-{classes}",
+        format="cifar",
+        sizes={"train": 50000, "test": 10000},
+        image_shape=(3, 32, 32),
+        classes=classes,
+        mirrors=("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"),
+        **facts,
+    )
+
+
 MNIST = _like_mnist(
     {
         "train": (
@@ -111,36 +126,18 @@ FASHION_MNIST = _like_mnist(
     },
 )
 
-_TORONTO = ("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/")
-
-CIFAR10 = _one_archive(
-    PublishedFile(
-        "cifar-10-binary.tar.gz", 170052171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-    ),
-    name="cifar10",
-    title="CIFAR-10",
-    format="cifar",
-    sizes={"train": 50000, "test": 10000},
-    image_shape=(3, 32, 32),
-    classes=10,
+CIFAR10 = _cifar(
+    10,
+    (170052171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2470, 0.2435, 0.2616),
-    mirrors=_TORONTO,
 )
 
-CIFAR100 = _one_archive(
-    PublishedFile(
-        "cifar-100-binary.tar.gz", 168513733, "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"
-    ),
-    name="cifar100",
-    title="CIFAR-100",
-    format="cifar",
-    sizes={"train": 50000, "test": 10000},
-    image_shape=(3, 32, 32),
-    classes=100,
+CIFAR100 = _cifar(
+    100,
+    (168513733, "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"),
     mean=(0.5071, 0.4865, 0.4409),
     std=(0.2673, 0.2564, 0.2762),
-    mirrors=_TORONTO,
 )
 
 TINY_IMAGENET = _one_archive(

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from faithkd.distillation import kdiga
+from faithkd.distillation.alignment import aligned
 from faithkd.distillation.method import Adversary, Method
 
 
@@ -18,14 +19,8 @@ def loss(
     **settings: Any,
 ) -> Tensor:
     """The loss of `kdiga` at `x' = x + eps sign(grad_x CE(S(x), y))` in place of `x` (Shao et al. 2021, Table 5)."""
-    return kdiga.loss(
-        teacher_clean=teacher_adversarial,
-        student_clean=student_adversarial,
-        teacher_clean_gradient=teacher_adversarial_gradient,
-        student_clean_gradient=student_adversarial_gradient,
-        labels=labels,
-        **settings,
-    )
+    gradients = (teacher_adversarial_gradient, student_adversarial_gradient)
+    return aligned(student_adversarial, labels, teacher_adversarial, student_adversarial, *gradients, **settings)
 
 
 METHOD = Method(
@@ -39,6 +34,6 @@ METHOD = Method(
         "student_adversarial_gradient",
     ),
     adversary=Adversary(objective="cross-entropy", start="image", one_step=1.0),
-    defaults=kdiga.DEFAULTS,
+    defaults=kdiga.METHOD.defaults,
     citation=kdiga.METHOD.citation,
 )
