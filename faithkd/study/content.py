@@ -354,7 +354,7 @@ def _plane(found: Found) -> Section:
         (
             "The largest difference of confidences over the classes on the plane through a test image, its witness (the input that attains "
             "EMPLB) and a second corner, the input that the search finds for the same class with the opposite sign. Each student has its "
-            "own witness and corner; the colour scale is one for all. The line is where the plane leaves the region.",
+            "own witness and corner; the students share one colour scale. The line is where the plane leaves the region.",
         ),
         figures=("plane-cut", "plane-whole") if found["plane"] else (),
     )

@@ -56,22 +56,22 @@ def panels(folder: StudyFolder, found: Found) -> dict[str, list[Draw]]:
         ]
     record = folder.search(PLANE)
     if record is not None:
-        most = max(float(np.max(_inside(plane))) for plane in record["planes"].values())
         for region in REGIONS:
             figures[f"plane-{region}"] = [
-                _plane(student, record["planes"][f"{student}-{region}"], record["margin"], most)
+                _plane(
+                    student, record["planes"][f"{student}-{region}"], record["margin"], _largest(folder, record, region)
+                )
                 for student in folder.plan.students
             ]
     return figures
 
 
-def plane_caption(folder: StudyFolder) -> str:
+def plane_caption(folder: StudyFolder, region: str) -> str:
     """Which image, and the scale."""
     record = folder.search(PLANE)
     assert record is not None
-    most = max(float(np.max(_inside(plane))) for plane in record["planes"].values())
     where = f"Image {record['index']} of the test set, label {record['label']}, radius {record['eps']}"
-    return f"{where}; from 0 (dark) to {most:.3f} (bright)."
+    return f"{where}; from 0 (dark) to {_largest(folder, record, region):.3f} (bright)."
 
 
 def _values(folder: StudyFolder, region: str) -> dict[str, dict[str, dict[str, Values]]]:
@@ -193,6 +193,11 @@ def _plane(student: str, plane: Found, margin: float, most: float) -> Draw:
         bar.outline.set_visible(False)
 
     return draw
+
+
+def _largest(folder: StudyFolder, record: Found, region: str) -> float:
+    """The largest value of any student in its region: the end of the scale that the students share."""
+    return max(float(np.max(_inside(record["planes"][f"{student}-{region}"]))) for student in folder.plan.students)
 
 
 def _inside(plane: Found) -> Values:

@@ -38,7 +38,7 @@ def write_study(path: str | Path) -> Path:
         drawing.png_and_svg(folder.path / FIGURES / name, draws, _columns(name), _panel(name))
     captions = {}
     if found["plane"]:
-        captions = dict.fromkeys(("plane-cut", "plane-whole"), figures.plane_caption(folder))
+        captions = {f"plane-{region}": figures.plane_caption(folder, region) for region in REGIONS}
     text = page(
         found, {name: [drawing.svg(draw, _panel(name)) for draw in draws] for name, draws in panels.items()}, captions
     )
