@@ -116,10 +116,7 @@ def main() -> None:
     torch.set_num_threads(1)
     record = Record("methods")
     if options.page:
-        order = list(ROWS)
-        rows = [row for row in record.rows if row["epochs"] == options.epochs]
-        rows.sort(key=lambda row: (order.index(row["row"]), row["loop"] or 0))
-        (RESULTS / "methods.md").write_text(page(rows, options.epochs))
+        (RESULTS / "methods.md").write_text(the_page(record.rows, options.epochs))
         return
     chosen = {name: ROWS[name] for name in options.only or ROWS}
     needed = {name.removesuffix(".early") for row in chosen.values() for name in row.teachers} & set(TEACHERS)
@@ -132,6 +129,13 @@ def main() -> None:
     ]
     for row in measure_all(record, tasks, options.workers):
         print(json.dumps(row), flush=True)
+
+
+def the_page(rows: list[dict[str, Any]], epochs: int) -> str:
+    """The page of the rows of one budget, in the order of `ROWS`."""
+    order = list(ROWS)
+    chosen = [row for row in rows if row["epochs"] == epochs]
+    return page(sorted(chosen, key=lambda row: (order.index(row["row"]), row["loop"] or 0)), epochs)
 
 
 def trained(name: str, row: Row, epochs: int) -> Path:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tables import TITLES, Row, header, line, one, paragraph
 
+from faithkd.study.content import duration
+
 ROOT = Path(__file__).parent.parent
 STUDIES = "docs/studies"
 FIGURES = {
@@ -42,8 +44,15 @@ def study_part(study: Row, folder: str) -> str:
     blocks = [
         paragraph(f"""`faithkd benchmark {study["dataset"]}` on {plan["images"]:,} images, regions *cut / not cut (the paper)*,
             FAITHUB by `complete` (limits of {limits} s an image), EMPLB by the paper's search: below the paper's ratio in {below} of
-            {len(compared)} cells. The whole report: [{folder}/report.md]({folder}/report.md)."""),
+            {len(compared)} cells. {_time(study)} The whole report: [{folder}/report.md]({folder}/report.md)."""),
         "\n".join(lines),
     ]
     blocks += [f"![{alt}]({folder}/figures/{name}.png)" for name, alt in FIGURES.items()]
     return "\n\n".join(blocks)
+
+
+def _time(study: Row) -> str:
+    """How long it took, and on what."""
+    machine = f"{study['environment']['cores']} CPU cores ({study['environment']['hardware']})"
+    workers = " and ".join(str(count) for count in dict.fromkeys(session["workers"] for session in study["sessions"]))
+    return f"It took {duration(study['seconds'])} on {machine} with {workers} worker(s) of one thread."
