@@ -14,7 +14,7 @@ import readme_methods
 import readme_paper
 import readme_speed
 import readme_study
-from tables import RESULTS, header, line, machine_line, recorded
+from tables import RESULTS, header, line
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -35,7 +35,7 @@ def filled(text: str) -> str:
 
 def parts() -> dict[str, str]:
     """Each generated part by name; parts of what is not recorded are left out."""
-    generated = {"certify": certify_table(), "speed": speed_line()}
+    generated = {"certify": certify_table()}
     for source in (readme_certifier, readme_study, readme_paper, readme_methods, readme_speed):
         generated.update(source.parts())
     return generated
@@ -69,15 +69,6 @@ def certify_table() -> str:
         f"torch {environment['versions']['torch']}, {summary['date']}."
     )
     return "\n".join(lines)
-
-
-def speed_line() -> str:
-    """What 1,000 images by crown take."""
-    row = recorded("crown-speed")[0]
-    return (
-        f"{row['images']:,} MNIST images at radius {row['eps']} by `crown`, both searches for EMPLB included: "
-        f"{row['seconds']:.1f} s ({machine_line('crown-speed').removeprefix('Recorded on ').removesuffix('.')})."
-    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from tables import TITLES, Row, header, line, one, paragraph
 
 from faithkd.study.content import duration
+from faithkd.study.plan import TIMEOUTS
 
 ROOT = Path(__file__).parent.parent
 STUDIES = "docs/studies"
@@ -41,8 +42,11 @@ def study_part(study: Row, folder: str) -> str:
     compared = [row for row in rows if row["paper"] and row["ratio"]]
     below = sum(row["ratio"] < row["paper"]["ratio"] for row in compared)
     limits = ", ".join(f"{limit:g}" for limit in plan["timeout"])
+    command = f"faithkd benchmark {study['dataset']}"
+    if tuple(plan["timeout"]) != TIMEOUTS:
+        command += "".join(f" --timeout {limit:g}" for limit in plan["timeout"])
     blocks = [
-        paragraph(f"""`faithkd benchmark {study["dataset"]}` on {plan["images"]:,} images, regions *cut / not cut (the paper)*,
+        paragraph(f"""`{command}` on {plan["images"]:,} images, regions *cut / not cut (the paper)*,
             FAITHUB by `complete` (limits of {limits} s an image), EMPLB by the paper's search: below the paper's ratio in {below} of
             {len(compared)} cells. {_time(study)} The whole report: [{folder}/report.md]({folder}/report.md)."""),
         "\n".join(lines),

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from faithkd.checkpoint import find, sha256
+from faithkd.study.markdown import markdown
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,7 +42,7 @@ def test_the_records_are_of_the_embedded_networks(record: str, dataset: str) -> 
 
 
 def test_the_certifier_is_recorded_on_the_embedded_networks(generator: ModuleType) -> None:
-    for row in generator.recorded("certifier"):
+    for row in importlib.import_module("tables").recorded("certifier"):
         if row["what"] == "networks":
             for name in ("teacher", "sd", "ard", "rslad", "fd"):
                 assert row[name] == sha256(find(f"{row['dataset']}-{name}"))
@@ -49,10 +50,39 @@ def test_the_certifier_is_recorded_on_the_embedded_networks(generator: ModuleTyp
 
 def test_the_figure_of_gap_against_time_is_of_the_recorded_runs(generator: ModuleType) -> None:
     figure = ROOT / "docs" / "figures" / "gap-time.svg"
-    rows = generator.recorded("gap-time")
+    rows = importlib.import_module("tables").recorded("gap-time")
     assert figure.exists() == any(row["what"] == "curve" for row in rows)
     if figure.exists():
         assert importlib.import_module("curves").digest(rows) in figure.read_text()
+
+
+@pytest.mark.parametrize("dataset", ["mnist"])
+def test_the_recorded_studies_are_whole_and_of_the_embedded_networks(dataset: str) -> None:
+    folder = ROOT / "docs" / "studies" / dataset
+    study = json.loads((folder / "report.json").read_text())
+    assert study["state"] == "complete" and not study["missing"] and study["plan"]["images"] == 1000
+    for name, network in study["networks"].items():
+        assert network["sha256"] == sha256(find(f"{dataset}-{name}"))
+    assert markdown(study) == (folder / "report.md").read_text()
+    shown = set(re.findall(r"\((figures/[^)]*)\)", (folder / "report.md").read_text()))
+    assert len(shown) == 8 and all((folder / path).stat().st_size > 10_000 for path in shown)
+
+
+@pytest.mark.parametrize("dataset", ["mnist"])
+def test_the_recorded_ratios_are_below_the_papers_in_every_cell(dataset: str) -> None:
+    study = json.loads((ROOT / "docs" / "studies" / dataset / "report.json").read_text())
+    ratios = {
+        (row["region"], row["network"], row["eps"]): (row["ratio"], row["paper"]["ratio"]) for row in study["bounds"]
+    }
+    assert len(ratios) == 2 * 4 * 5
+    assert [cell for cell, (here, paper) in ratios.items() if not 1 <= here < paper] == []
+
+
+def test_the_page_of_the_methods_is_of_the_recorded_rows(generator: ModuleType) -> None:
+    methods = importlib.import_module("methods")
+    rows = importlib.import_module("tables").recorded("methods")
+    assert {row["row"] for row in rows} == set(methods.ROWS)
+    assert methods.the_page(rows, methods.EPOCHS) == (ROOT / "benchmarks" / "results" / "methods.md").read_text()
 
 
 def test_the_first_two_commands_are_make() -> None:
