@@ -56,7 +56,7 @@ def test_the_figure_of_gap_against_time_is_of_the_recorded_runs(generator: Modul
         assert importlib.import_module("curves").digest(rows) in figure.read_text()
 
 
-@pytest.mark.parametrize("dataset", ["mnist"])
+@pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
 def test_the_recorded_studies_are_whole_and_of_the_embedded_networks(dataset: str) -> None:
     folder = ROOT / "docs" / "studies" / dataset
     study = json.loads((folder / "report.json").read_text())
@@ -68,7 +68,7 @@ def test_the_recorded_studies_are_whole_and_of_the_embedded_networks(dataset: st
     assert len(shown) == 8 and all((folder / path).stat().st_size > 10_000 for path in shown)
 
 
-@pytest.mark.parametrize("dataset", ["mnist"])
+@pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
 def test_the_recorded_ratios_are_below_the_papers_in_every_cell(dataset: str) -> None:
     study = json.loads((ROOT / "docs" / "studies" / dataset / "report.json").read_text())
     ratios = {
