@@ -15,6 +15,7 @@ from verify.neurons import refined
 from verify.pool import Nodes, Pool
 from verify.problem import Alone, Outcome, Problem, Progress
 from verify.replay import attained
+from verify.rounding import least
 from verify.rows import Rows
 from verify.schedule import Schedule
 from verify.softmax import difference_rows
@@ -95,18 +96,22 @@ class Branching:
         self._since = torch.zeros_like(self._nodes)
         self._history = History(self._engine.exact, n, problem.classes, best.device)
         self._spent = torch.zeros(n, dtype=torch.float64, device=best.device)
-        self._status = ["closed"] * n
+        self._status = ["open"] * n
+        self._interrupted = False
         self._pool: Pool | None = None
         self._flight: Flight | None = None
         self._inner = problem.region.inner(torch.float32)
         self._started = time.perf_counter()
         self._deadline = self._started + n * problem.options.timeout
         self._reported = self._started
-        open_images = (best.flatten(1).amax(dim=1) > self._threshold(torch.arange(n, device=best.device))).nonzero()[
-            :, 0
-        ]
-        self._waiting: list[int] = open_images.tolist()
+        below = self._root <= self._threshold(torch.arange(n, device=best.device))
+        self._waiting: list[int] = []
         self._active: list[int] = []
+        for image, (done, usable) in enumerate(zip(below.tolist(), alone.representable().tolist(), strict=True)):
+            if done or not usable:
+                self._status[image] = "closed" if done else "overflow"
+            else:
+                self._waiting.append(image)
 
     def run(self) -> None:
         """Work until every image is closed or has reached a limit."""
@@ -147,7 +152,7 @@ class Branching:
             images = torch.tensor(late, device=self._best.device)
             alone = sharpened(self._problem, self._alone, images, leaves)
             for mine, new in zip(self._alone.differences, alone.differences, strict=True):
-                mine[images] = torch.minimum(mine[images], new)
+                mine[images] = least(mine[images], new)
             layers = [mine.replaced(images, new) for mine, new in zip(self._alone.layers, alone.layers, strict=True)]
             self._alone = Alone((layers[0], layers[1]), self._alone.differences)
             self._best = torch.minimum(self._best, self._bounds())
@@ -342,7 +347,8 @@ class Branching:
         return slots[images == image]
 
     def interrupt(self) -> None:
-        """End every image that is not closed."""
+        """End every image that is not closed, and say so even where none is left."""
+        self._interrupted = True
         if self._flight is not None:
             self._close(self._flight.rows, self._flight.bound, torch.ones_like(self._flight.bound, dtype=torch.bool))
         for image in self._waiting:
@@ -353,7 +359,9 @@ class Branching:
 
     def outcome(self) -> Outcome:
         """The bounds, never above those that branch and bound started from."""
-        return Outcome(self._bounds(), self._nodes, tuple(self._status), self._witness, self._root)
+        return Outcome(
+            self._bounds(), self._nodes, tuple(self._status), self._witness, self._root, interrupted=self._interrupted
+        )
 
     def _bounds(self) -> Tensor:
         """Every query's largest leaf, closed or open, never above what branch and bound started from."""

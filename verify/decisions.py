@@ -10,6 +10,7 @@ from torch import Tensor
 
 from verify.crown import crown_bounds, optimised_rows, upper_bound
 from verify.disagreement import always_agree
+from verify.entry import question
 from verify.methods import Network, prepare
 from verify.network import ReluNetwork
 from verify.problem import CHUNK, Options
@@ -33,6 +34,7 @@ class Decisions:
         return self.status.count(status) / len(self.status)
 
 
+@question
 def agreement(
     teacher: Network,
     student: Network,
@@ -70,6 +72,7 @@ def agreement(
     return _decisions(certified, refuted, witness, region)
 
 
+@question
 def robustness(
     network: Network,
     images: Tensor,

@@ -14,8 +14,8 @@ from verify.native.search import Kernel
 from verify.native.tighten import Tightener
 from verify.pair import Descent, Lines, Neurons, Pair, dot, send_back, send_forth
 from verify.problem import Alone, Problem
-from verify.rounding import gamma, row_error_weights
-from verify.rows import Rows, outward, r_bounds
+from verify.rounding import outward, pass_errors, proved, sum_error
+from verify.rows import Rows, r_bounds
 from verify.schedule import Schedule
 
 # Rows that are worked on at once: enough to keep the processor busy, few enough to stay in its cache.
@@ -64,8 +64,7 @@ class Cut:
     def largest(self) -> Tensor:
         """Their proved maxima `(n,)` over the regions, infinite where something was not finite."""
         corner = torch.where(self.coefficients > 0, self.upper, self.lower)
-        bound = self.constant + dot(self.coefficients, corner) + self.error
-        return torch.where(torch.isnan(bound), torch.inf, bound)
+        return proved(self.constant + dot(self.coefficients, corner) + self.error)
 
 
 class Engine:
@@ -80,7 +79,7 @@ class Engine:
         self.radius = ((self.upper - self.lower) / 2).to(dtype)
         self.middle = (self.center @ self.exact.first.T + self.exact.first_bias).to(dtype)
         errors = [
-            row_error_weights(network, input_magnitudes(region, bounds, network.depth - 1))
+            pass_errors(network, input_magnitudes(region, bounds, network.depth - 1), self.exact.terms)
             for network, bounds in zip((teacher, student), problem.layers(), strict=True)
         ]
         self._kernel = Kernel(self.quick, self.middle, self.radius) if Kernel.fits(self.quick, with_head=True) else None
@@ -99,7 +98,7 @@ class Engine:
         r_lower, r_upper = r_bounds(d_lower, d_upper, is_label)
         low = torch.cat((lower, d_lower.flatten(1), r_lower), dim=1)
         high = torch.cat((upper, d_upper.flatten(1), r_upper), dim=1)
-        return Rows(image, label, sign, outward(low, False), outward(high, True), d_upper.shape[2])
+        return Rows(image, label, sign, outward(low, upper=False), outward(high, upper=True), d_upper.shape[2])
 
     def start(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Adaptive slopes, and the head that touches at the center of the region."""
@@ -156,7 +155,7 @@ class Engine:
         error = head.error(point) + dot(descent.inputs.abs(), self.hidden_errors[rows.image])
         for size, errors in zip(head.sizes(point, rows.sign), self.logit_errors, strict=True):
             error = error + dot(size, errors[rows.image])
-        error = error + gamma(pair.width + 64) * dot(descent.outputs.clamp(min=0), lines.intercept)
+        error = error + sum_error(dot(descent.outputs.clamp(min=0), lines.intercept), pair.terms)
         return Cut(descent.first @ pair.first, value, 2 * error, self.lower[rows.image], self.upper[rows.image])
 
     def prove(self, rows: Rows, slopes: Tensor, free: Tensor) -> Tensor:

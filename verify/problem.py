@@ -15,6 +15,8 @@ from verify.region import Region
 from verify.softmax import difference_rows
 
 CHUNK = 16
+# The largest bound that a row can hold, a float32 number, with room for what is computed from it.
+LARGEST_ROW = 1e37
 
 RowBounds = Callable[[ReluNetwork, Region, LayerBounds, Tensor], Tensor]
 LayerRefinement = Callable[[ReluNetwork, Region, LayerBounds], LayerBounds]
@@ -55,6 +57,12 @@ class Alone:
 
     layers: tuple[LayerBounds, LayerBounds]
     differences: tuple[Tensor, Tensor]
+
+    def representable(self) -> Tensor:
+        """`(n,)` truth values: the images all of whose bounds are finite float32 numbers, as those of rows are."""
+        parts = [side for bounds in self.layers for side in (*bounds.lower, *bounds.upper)]
+        parts += [upper.flatten(1) for upper in self.differences]
+        return torch.stack([(part.abs() <= LARGEST_ROW).all(dim=1) for part in parts]).all(dim=0)
 
 
 @dataclass
@@ -106,6 +114,15 @@ class Problem:
             self._tight = self._alone(optimised_rows, optimised_bounds)
         return self._tight
 
+    def overflowed(self, faithub: Tensor) -> Tensor:
+        """`(n,)` truth values: the images of which nothing is proved, because a network's numbers are beyond what can be computed with."""
+        over = faithub >= 1
+        if bool(over.any()):
+            both = [(*bounds.lower, *bounds.upper) for bounds in self.layers()]
+            finite = [torch.isfinite(layer).all(dim=1) for layers in both for layer in layers]
+            over = over & ~torch.stack(finite).all(dim=0)
+        return over
+
     def _alone(self, bound_rows: RowBounds, refine: LayerRefinement | None = None) -> Alone:
         layers, differences = [], []
         for network, bounds in zip((self.teacher, self.student), self.layers(), strict=True):
@@ -126,7 +143,7 @@ class Outcome:
     """Upper bounds `(n, C, 2)` of every query (class, sign); nodes `(n,)`; status an image where the method can stop early.
 
     witness: inputs `(n, d)` float32 that the method met, which may attain more than the problem's own; None for none.
-    root: the largest bound `(n,)` of each image before any split, where there are splits.
+    root: the largest bound `(n,)` of each image before any split, where there are splits. interrupted: whether Ctrl-C ended it.
     """
 
     queries: Tensor
@@ -134,6 +151,7 @@ class Outcome:
     status: tuple[str, ...] | None = None
     witness: Tensor | None = None
     root: Tensor | None = None
+    interrupted: bool = False
 
 
 def in_chunks(compute: Callable[[Region], LayerBounds], region: Region) -> LayerBounds:

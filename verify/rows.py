@@ -11,7 +11,7 @@ from torch import Tensor
 from verify.heads import Boxes
 from verify.native.search import Bounds
 from verify.pair import Neurons
-from verify.rounding import gamma
+from verify.rounding import lse_error
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,5 @@ class Rows:
 def r_bounds(d_lower: Tensor, d_upper: Tensor, is_label: Tensor) -> tuple[Tensor, Tensor]:
     """Bounds `(n, 2)` of `LSE(d)` over the classes that are not the label, from boxes `(n, 2, C)`, rounded outward."""
     low, high = (d.double().masked_fill(is_label, -torch.inf).logsumexp(dim=2) for d in (d_lower, d_upper))
-    relative = gamma(16 * (d_lower.shape[2] + 8))
-    return low - relative * (1 + low.abs()), high + relative * (1 + high.abs())
-
-
-def outward(values: Tensor, up: bool) -> Tensor:
-    """float64 bounds as float32 numbers that are not tighter."""
-    rounded = values.float()
-    wrong = rounded.double() < values if up else rounded.double() > values
-    return torch.where(
-        wrong, torch.nextafter(rounded, torch.full_like(rounded, torch.inf if up else -torch.inf)), rounded
-    )
+    classes = d_lower.shape[2]
+    return low - lse_error(low, classes), high + lse_error(high, classes)

@@ -39,6 +39,8 @@ def ascend(
         x.requires_grad_(True)
         values = objective(x)
         (gradient,) = torch.autograd.grad(values.sum(), x)
+        # Where the arithmetic overflows there is no direction, and the input stays where it is.
+        gradient.nan_to_num_(0.0)
         if observe is not None:
             observe(x.detach(), values.detach())
         size = step_size(step) if callable(step_size) else step_size

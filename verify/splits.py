@@ -12,8 +12,8 @@ from torch import Tensor
 from verify.engine import Engine, Found
 from verify.heads import Boxes, conjugate, in_order
 from verify.history import History
-from verify.rounding import gamma
-from verify.rows import Rows, outward, r_bounds
+from verify.rounding import LEVEL_SLACK, lse_error, most, outward
+from verify.rows import Rows, r_bounds
 
 # The smallest part of a box that a child may have, and the smallest box that is split.
 SMALLEST_PART, SMALLEST_BOX = 0.2, 1e-4
@@ -22,8 +22,6 @@ SHORTLIST = 8
 HEAD_SHARE = 0.5
 # What a split that helps one child only counts for.
 ONE_SIDED = 1e-6
-# What a cut that follows from the threshold gives away, far above its rounding error.
-CUT_SLACK = 1e-12
 
 
 def choose_split(
@@ -135,22 +133,20 @@ def narrow(rows: Rows, threshold: Tensor) -> tuple[Rows, Tensor]:
     up, down = rows.sign, 1 - rows.sign
     largest = torch.sigmoid(-r_low[every, up])
     smallest = torch.sigmoid(-r_high[every, down])
-    hopeless = largest - smallest + CUT_SLACK < threshold
+    hopeless = largest - smallest + LEVEL_SLACK < threshold
     least_up, most_down = threshold + smallest, largest - threshold
-    r_high[every, up] = torch.minimum(r_high[every, up], log_odds(1 - least_up + CUT_SLACK))
-    r_low[every, down] = torch.maximum(r_low[every, down], -log_odds(most_down + CUT_SLACK))
-    relative = gamma(64 * (classes + 16))
-    reach = 1 + torch.maximum(r_low.abs(), r_high.abs())
-    d_high = torch.where(is_label, d_high, torch.minimum(d_high, (r_high + relative * reach)[:, :, None]))
+    r_high[every, up] = torch.minimum(r_high[every, up], log_odds(1 - least_up + LEVEL_SLACK))
+    r_low[every, down] = torch.maximum(r_low[every, down], -log_odds(most_down + LEVEL_SLACK))
+    reach = torch.maximum(r_low.abs(), r_high.abs())
+    d_high = torch.where(is_label, d_high, torch.minimum(d_high, (r_high + lse_error(reach, classes))[:, :, None]))
     top = d_high.masked_fill(is_label, -torch.inf).amax(dim=2, keepdim=True)
     parts = (d_high - top).exp().masked_fill(is_label, 0.0)
     left = (r_low[:, :, None] - top).exp() - (parts.sum(dim=2, keepdim=True) - parts)
-    implied = (
-        torch.log((left - CUT_SLACK * classes**2).clamp(min=1e-300)) + top - relative * (reach[:, :, None] + top.abs())
-    )
-    d_low = torch.where(is_label | (left < 1e-6), d_low, torch.maximum(d_low, implied))
-    low = outward(torch.cat((d_low.flatten(1), r_low), dim=1), False)
-    high = outward(torch.cat((d_high.flatten(1), r_high), dim=1), True)
+    implied = torch.log((left - LEVEL_SLACK * classes**2).clamp(min=1e-300)) + top
+    implied = implied - lse_error(reach[:, :, None] + top.abs(), classes)
+    d_low = torch.where(~is_label & (left >= 1e-6), most(d_low, implied), d_low)
+    low = outward(torch.cat((d_low.flatten(1), r_low), dim=1), upper=False)
+    high = outward(torch.cat((d_high.flatten(1), r_high), dim=1), upper=True)
     lower = torch.cat((rows.lower[:, : rows.width], torch.maximum(low, rows.lower[:, rows.width :])), dim=1)
     upper = torch.cat((rows.upper[:, : rows.width], torch.minimum(high, rows.upper[:, rows.width :])), dim=1)
     empty = hopeless | (lower > upper).any(dim=1)

@@ -19,8 +19,8 @@ from torch import Tensor
 from verify.engine import Cut, Engine
 from verify.native.tighten import Tightener
 from verify.pair import Neurons, Pair, dot
-from verify.rounding import gamma
-from verify.rows import Rows, outward
+from verify.rounding import level_error, outward, proved, sum_error
+from verify.rows import Rows
 
 # Evaluations of the multiplier's slope, and the part of its box that a bound must gain to be proved.
 EVALUATIONS = 5
@@ -114,9 +114,9 @@ class Work:
         bound = self._proved(sought, node, mu)
         over = sign > 0
         here = (node[over], column[over])
-        rows.upper[here] = torch.minimum(rows.upper[here], outward(bound[over], True))
+        rows.upper[here] = torch.minimum(rows.upper[here], outward(bound[over], upper=True))
         here = (node[~over], column[~over])
-        rows.lower[here] = torch.maximum(rows.lower[here], outward(-bound[~over], False))
+        rows.lower[here] = torch.maximum(rows.lower[here], outward(-bound[~over], upper=False))
 
     def _send_back(
         self, pair: Pair, k: int, layer: int, node: Tensor, column: Tensor, sign: Tensor, lines: Lines
@@ -138,7 +138,7 @@ class Work:
             lift = dot(rising, intercept)
             a = torch.addcmul(rising * above, a.clamp(max=0), adaptive)
             constant = constant + lift + self._constant(pair, k, below, node, a)
-            error = error + self._errors(k, below, node, a) + gamma(64 + a.shape[1]) * lift
+            error = error + self._errors(k, below, node, a) + sum_error(lift, self._engine.exact.terms)
             a = a @ self._weights(pair, k, below)
         return Sought(a, constant, error)
 
@@ -194,6 +194,5 @@ class Work:
         total = torch.addcmul(sought.coefficients, mu[:, None], cut.coefficients[node])
         value = sought.constant + mu * (cut.constant[node] - threshold) + dot(total, self._center[node])
         value = value + dot(total.abs(), self._radius[node])
-        slack = 2 * cut.error[node] + gamma(64) * (cut.constant[node].abs() + threshold.abs())
-        bound = value + 2 * sought.error + mu * slack
-        return torch.where(torch.isnan(bound), torch.inf, bound)
+        slack = 2 * cut.error[node] + level_error(cut.constant[node], threshold)
+        return proved(value + 2 * sought.error + mu * slack)

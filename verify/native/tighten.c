@@ -25,7 +25,7 @@ struct stacked {
 
 struct regions {
     const double *middle, *radius, *errors; /* [images][firsts], [images][inputs], [images][all outputs]: rounding, see rounding.py */
-    double relative;                        /* of the sum of the intercepts */
+    double relative, tiny;                  /* rounding of the sum of the intercepts, and of what underflows */
 };
 
 struct cuts {
@@ -168,7 +168,7 @@ static void narrow(
     int64_t image = cuts->image[row], all_outputs = 0;
     for (int64_t k = 0; k < net->count * net->depth; k++) all_outputs += net->sizes[k];
     const double *errors = regions->errors + image * all_outputs + outputs, *middle = regions->middle + image * net->firsts + first;
-    vd error = all(0);
+    vd error = all(regions->tiny);
     vd constant = descend(lines, sought, label, layer, sizes, weights, biases, errors, regions->relative, s, &error);
     for (int64_t i = 0; i < sizes[0]; i++) constant += s->a[i] * middle[i], error += size_of(s->a[i]) * errors[i];
     reach_inputs(net, s->a, first, sizes[0], regions->radius + image * net->inputs, s->t);
@@ -176,6 +176,7 @@ static void narrow(
     for (int64_t m = 0; m < net->inputs; m++) value += size_of(s->t[m] + mu * s->weighted[m]);
     vd bound = constant + mu * cuts->offset[row] + value + 2 * error + mu * cuts->slack[row];
     for (int lane = 0; lane < sought->count; lane++) {
+        if (!isfinite(bound[lane])) continue; /* what overflowed proves nothing */
         float *low = cuts->lower + row * cuts->columns + columns[lane], *high = cuts->upper + row * cuts->columns + columns[lane];
         if (sought->sign[lane] > 0 && bound[lane] < *high) *high = rounded_up(bound[lane]);
         if (sought->sign[lane] < 0 && -bound[lane] > *low) *low = -rounded_up(bound[lane]);

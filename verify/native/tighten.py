@@ -10,7 +10,7 @@ from torch import Tensor
 
 from verify.native.library import library
 from verify.native.search import COUNT, POINTER, Networks, layer_sizes
-from verify.rounding import gamma
+from verify.rounding import TINY, level_error, sum_rate
 
 if TYPE_CHECKING:
     from verify.engine import Cut, Engine
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class Regions(ctypes.Structure):
     """See tighten.c."""
 
-    _fields_ = [(name, POINTER) for name in ("middle", "radius", "errors")] + [("relative", ctypes.c_double)]
+    _fields_ = [(name, POINTER) for name in ("middle", "radius", "errors")] + [
+        (name, ctypes.c_double) for name in ("relative", "tiny")
+    ]
 
 
 class Cuts(ctypes.Structure):
@@ -54,7 +56,7 @@ class Tightener:
         pointers = [t.data_ptr() for t in self._kept]
         shape = (*sizes.shape, pair.width, *pair.first.shape, pair.networks[0].classes)
         self._networks = Networks(*shape, *pointers[:4])
-        self._regions = Regions(*pointers[4:], gamma(64 + max(int(sizes.max()), 1)))
+        self._regions = Regions(*pointers[4:], sum_rate(pair.terms), TINY)
 
     @staticmethod
     def fits(engine: Engine) -> bool:
@@ -64,7 +66,7 @@ class Tightener:
     def tighten(self, rows: Rows, cut: Cut, threshold: Tensor) -> tuple[Tensor, Tensor]:
         """The narrowed boxes of the rows, `(n, columns)` float32, lower and upper; threshold `(n,)`."""
         offset = (cut.coefficients * self._center[rows.image]).sum(dim=1) + cut.constant - threshold
-        slack = 2 * cut.error + gamma(64) * (cut.constant.abs() + threshold.abs())
+        slack = 2 * cut.error + level_error(cut.constant, threshold)
         lower, upper = rows.lower.clone(), rows.upper.clone()
         given = (
             rows.image.contiguous(), rows.label.contiguous(), cut.coefficients[:, self._order].contiguous(), offset, slack,
