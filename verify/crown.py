@@ -209,12 +209,14 @@ def _compiled_slopes(
     n, r, _ = rows.shape
     center = (region.lower + region.upper) / 2
     middle = (center @ below.weights[0].T + below.biases[0]).float()
-    kernel = Kernel(quick, middle, ((region.upper - region.lower) / 2).float())
+    radius = ((region.upper - region.lower) / 2).float()
     hidden = range(below.depth - 1)
     image = torch.arange(n).repeat_interleave(r)
     lower, upper = (torch.cat([side[k] for k in hidden], dim=1).float()[image] for side in (bounds.lower, bounds.upper))
     slopes = ((lower < 0) & (upper > 0) & (upper > -lower)).float()
-    found = kernel.search(Bounds(image, lower, upper), slopes, rows.reshape(n * r, -1).float(), schedule)
+    found = Kernel(quick).search(
+        Bounds(image, lower, upper, middle, radius), slopes, rows.reshape(n * r, -1).float(), schedule
+    )
     widths = [bounds.lower[k].shape[1] for k in hidden]
     return [part.reshape(n, r, -1).to(rows.dtype) for part in found.slopes.split(widths, dim=1)]  # type: ignore[no-untyped-call]
 

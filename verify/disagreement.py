@@ -119,7 +119,8 @@ def _search(engine: Engine, states: States) -> tuple[States, Tensor]:
     """Better slopes and weights, and the coefficients of the ReLUs' outputs `(n, width)` at the last step."""
     pair, rows, width = engine.quick, states.rows, states.rows.width
     neurons = rows.neurons(pair.first.dtype)
-    middle, radius = engine.middle[rows.image], engine.radius[rows.image]
+    boxes = engine.inputs.of(rows)
+    middle, radius = boxes.middle[boxes.index], boxes.radius[boxes.index]
     outputs = torch.zeros_like(states.slopes)
 
     def at(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,4 +168,5 @@ def _cut(engine: Engine, states: States) -> Cut:
     for size, errors in zip(sizes, engine.logit_errors, strict=True):
         error = error + dot(size, errors[rows.image])
     error = error + sum_error(dot(descent.outputs.clamp(min=0), lines.intercept), pair.terms)
-    return Cut(descent.first @ pair.first, value, 2 * error, engine.lower[rows.image], engine.upper[rows.image])
+    boxes = engine.inputs.of(rows)
+    return Cut(descent.first @ pair.first, value, 2 * error, boxes.lower[boxes.index], boxes.upper[boxes.index])

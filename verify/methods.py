@@ -22,7 +22,7 @@ from verify.minlp import minlp_core
 from verify.network import ReluNetwork, check_pair
 from verify.problem import CHUNK, Alone, Options, Outcome, Problem, in_chunks
 from verify.reading import POINTS
-from verify.region import Region
+from verify.region import Region, shortest
 from verify.replay import attained
 from verify.rounding import least
 from verify.search import image_points, paper_search, targeted_search
@@ -55,12 +55,12 @@ class Method:
 class Faithfulness:
     """The interval `[emplb, faithub]` around the largest difference of confidences in each of `n` regions.
 
-    emplb, faithub, seconds and paper_emplb (what the paper's search alone finds): `(n,)` float64. witness: `(n, *shape)` float32, inputs
-    that attain emplb. worst_class, worst_sign: the query where faithub is attained, +1 for `p_t - p_s`. teacher_class,
-    student_class: the decisions at the image. status: `closed` (gap reached), `open` (the method ended above it), the limit that ended
-    it, or `overflow` (numbers beyond what can be computed with: nothing was proved). proof: `outward` or `solver`. nodes: of branch
-    and bound. root: faithub before any split, `(n,)`; the same as faithub where the method does not branch. interrupted: whether
-    Ctrl-C ended the work before its limits did.
+    emplb, faithub, seconds and paper_emplb (what the paper's search alone finds): `(n,)` float64. witness: `(n, *shape)`, inputs
+    that attain emplb, float32 unless a region holds no float32 input. worst_class, worst_sign: the query where faithub is attained,
+    +1 for `p_t - p_s`. teacher_class, student_class: the decisions at the image. status: `closed` (gap reached), `open` (the method
+    ended above it), the limit that ended it, or `overflow` (numbers beyond what can be computed with: nothing was proved). proof:
+    `outward` or `solver`. nodes: of branch and bound. root: faithub before any split, `(n,)`; the same as faithub where the method
+    does not branch. interrupted: whether Ctrl-C ended the work before its limits did.
     """
 
     emplb: Tensor
@@ -114,8 +114,9 @@ def faithfulness(
     """
     started = time.perf_counter()
     chain = chain_of(method)
-    options = replace(options or Options(timeout=METHODS[method].timeout), **limits)  # type: ignore[arg-type]
-    problem = prepare(teacher, student, Region.ball(images, eps, valid_range), options)
+    problem = prepare(
+        teacher, student, Region.ball(images, eps, valid_range), Options.of(options, METHODS[method].timeout, limits)
+    )
     if search:
         adopt(problem, paper_search(problem.teacher, problem.student, problem.region, seed=seed))
     paper = problem.emplb
@@ -200,13 +201,14 @@ def prepare(teacher: Network, student: Network, region: Region, options: Options
     """Read and check the two networks; the image itself is the first witness."""
     pair = _read(teacher, region), _read(student, region)
     check_pair(*pair)
-    points = image_points(region)
+    points = region.inside(image_points(region))
     emplb = attained(*pair, points).flatten(1).amax(dim=1).clamp(min=0)
     return Problem(*pair, region, options, emplb, points)
 
 
 def adopt(problem: Problem, points: Tensor) -> None:
     """Take over as witnesses those `points` `(n, d)` that are proved to attain more than the present ones."""
+    points = problem.region.inside(points)
     assert bool(problem.region.contains(points).all()), "a witness lies outside its region"
     value = attained(problem.teacher, problem.student, points).flatten(1).amax(dim=1)
     better = value > problem.emplb
@@ -275,7 +277,7 @@ def _result(
         emplb=problem.emplb,
         paper_emplb=paper,
         faithub=faithub,
-        witness=problem.witness.reshape(n, *problem.region.shape),
+        witness=shortest(problem.witness).reshape(n, *problem.region.shape),
         worst_class=worst // 2,
         worst_sign=torch.tensor(SIGNS, device=worst.device)[worst % 2],
         teacher_class=problem.teacher(center).argmax(dim=1),

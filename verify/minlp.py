@@ -109,8 +109,8 @@ class PairQueries:
         """Take over SCIP's best input as a witness when it is proved to attain more."""
         if solved.point is None:
             return
-        lower, upper = self._region.inner(torch.float32)
-        point = torch.from_numpy(solved.point[inputs]).to(lower)[None].clamp(lower, upper)
+        nearest = torch.from_numpy(solved.point[inputs]).to(self._region.center.device, torch.float32)
+        point = self._region.inside(nearest[None])
         value = float(attained(*self._networks, point).max())
         if value > self.emplb:
             self.emplb, self.witness = value, point[0]

@@ -102,7 +102,9 @@ class ReluNetwork:
 
 
 def check_pair(teacher: ReluNetwork, student: ReluNetwork) -> None:
-    """Raise `Unsupported` unless both networks read the same input and decide among the same classes."""
+    """Raise `Unsupported` unless both networks read the same input and decide among the same classes, at least two."""
+    if teacher.classes < 2:
+        raise Unsupported(f"the network has {teacher.classes} output; at least two classes are needed")
     for what, one, other in (
         ("inputs", teacher.input_size, student.input_size),
         ("classes", teacher.classes, student.classes),

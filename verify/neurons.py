@@ -91,7 +91,7 @@ class NeuronProblems:
         self._radius = ((region.upper - region.lower) / 2).float()
         self._middle = (self._center @ self._exact.first.T + self._exact.first_bias).float()
         fits = Kernel.fits(self._quick, with_head=False)
-        self._kernel = Kernel(self._quick, self._middle, self._radius) if fits else None
+        self._kernel = Kernel(self._quick) if fits else None
         errors = pass_errors(prefix, input_magnitudes(region, below, k), self._exact.terms)
         self._hidden_errors, self._form_errors = torch.cat(errors[:-1], dim=1), errors[-1]
         self._lower, self._upper = (
@@ -151,7 +151,8 @@ class NeuronProblems:
         pair, image = self._quick, self._image[parts.problem]
         form = self._form[parts.problem].to(pair.first.dtype)
         if self._kernel is not None:
-            end = self._kernel.search(Bounds(image, parts.lower, parts.upper), parts.slopes, form, schedule)
+            bounds = Bounds(image, parts.lower, parts.upper, self._middle, self._radius)
+            end = self._kernel.search(bounds, parts.slopes, form, schedule)
             return end.slopes, end.outputs, end.corner
         neurons = Neurons.of(parts.lower, parts.upper)
         middle, radius = self._middle[image], self._radius[image]

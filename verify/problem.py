@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from verify.crown import crown_bounds, optimised_bounds, optimised_rows, upper_bound
+from verify.errors import Unsupported
 from verify.interval import LayerBounds
 from verify.network import ReluNetwork
 from verify.region import Region
@@ -50,6 +52,27 @@ class Options:
     max_bytes: int = 2**30
     progress: Callable[[Progress], None] | None = None
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.gap):
+            raise Unsupported(f"gap must be a finite number, but is {self.gap}")
+        if not self.timeout >= 0:
+            raise Unsupported(f"timeout must be a number of seconds of at least 0, but is {self.timeout}")
+        if self.delta is not None and not 0 <= self.delta <= 1:
+            raise Unsupported(f"delta must be a difference of confidences in [0, 1], but is {self.delta}")
+        if self.max_nodes is not None and not self.max_nodes >= 0:
+            raise Unsupported(f"max_nodes must be at least 0, but is {self.max_nodes}")
+        if not self.max_bytes > 0:
+            raise Unsupported(f"max_bytes must be larger than 0, but is {self.max_bytes}")
+
+    @classmethod
+    def of(cls, given: Options | None, timeout: float, limits: Mapping[str, object]) -> Options:
+        """`given`, or those with this time limit, with the fields named in `limits` changed. Raises `Unsupported`."""
+        if unknown := set(limits) - {entry.name for entry in fields(cls)}:
+            raise Unsupported(
+                f"there is no option {min(unknown)!r}; there are {', '.join(e.name for e in fields(cls))}"
+            )
+        return replace(given or cls(timeout=timeout), **limits)  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True)
 class Alone:
@@ -69,7 +92,7 @@ class Alone:
 class Problem:
     """Two networks over the regions of `n` images.
 
-    emplb `(n,)` is what the witness `(n, d)` is proved to attain: it may decide where a method works, never what it returns.
+    emplb `(n,)` is what the witness `(n, d)`, float64, is proved to attain: it may decide where a method works, never what it returns.
     """
 
     teacher: ReluNetwork
@@ -142,7 +165,7 @@ class Problem:
 class Outcome:
     """Upper bounds `(n, C, 2)` of every query (class, sign); nodes `(n,)`; status an image where the method can stop early.
 
-    witness: inputs `(n, d)` float32 that the method met, which may attain more than the problem's own; None for none.
+    witness: inputs `(n, d)` that the method met, which may attain more than the problem's own; None for none.
     root: the largest bound `(n,)` of each image before any split, where there are splits. interrupted: whether Ctrl-C ended it.
     """
 

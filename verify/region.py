@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -93,18 +94,33 @@ class Region:
         )  # fmt: skip
 
     def inner(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """Corners `(n, d)` of type `dtype` that lie inside the exact ball and the valid range: for searches and witnesses."""
+        """Corners `(n, d)` of type `dtype` inside the exact ball and the valid range, for searches; see `inside` for witnesses.
+
+        Where the ball holds no number of this type, both are the nearest one.
+        """
         exact = self.lower == self.upper
         # lower and upper went outward by at most two units in the last place; three steps back are inside.
         lower, upper = self.lower, self.upper
         for _ in range(3):
             lower, upper = up(lower), down(upper)
         if self.valid_range is not None:
-            lower = torch.where(self.lower == self.valid_range[0], self.lower, lower)
-            upper = torch.where(self.upper == self.valid_range[1], self.upper, upper)
+            smallest, largest = (torch.full_like(self.center, edge) for edge in self.valid_range)
+            radius = _radius(self.eps, self.shape, self.center)
+            lower = torch.where(_reaches(-self.center, radius, -smallest), smallest, lower)
+            upper = torch.where(_reaches(self.center, radius, largest), largest, upper)
         lower, upper = torch.minimum(lower, self.center), torch.maximum(upper, self.center)
         lower, upper = torch.where(exact, self.center, lower), torch.where(exact, self.center, upper)
-        return toward(lower, dtype, upper=True), toward(upper, dtype, upper=False)
+        low, high = toward(lower, dtype, upper=True), toward(upper, dtype, upper=False)
+        nearest = self.center.to(dtype)
+        return torch.where(low > high, nearest, low), torch.where(low > high, nearest, high)
+
+    def inside(self, points: Tensor) -> Tensor:
+        """Inputs `(n, d)` float64 of the exact ball and the valid range, as near as can be to `points`; float32 ones of `inner` stay."""
+        return torch.clamp(points.double(), *self._corners)
+
+    @cached_property
+    def _corners(self) -> tuple[Tensor, Tensor]:
+        return self.inner(torch.float64)
 
     def samples(self, count: int) -> Tensor:
         """`count` inputs `(count, d)` float32, of one region after the other: uniform ones and corners in turn."""
@@ -120,8 +136,24 @@ class Region:
         return ((points >= self.lower) & (points <= self.upper)).all(dim=1)
 
 
+def shortest(points: Tensor) -> Tensor:
+    """The same numbers in float32 where that holds all of them."""
+    return points.float() if torch.equal(points.float().to(points.dtype), points) else points
+
+
+def _reaches(center: Tensor, radius: Tensor, edge: Tensor) -> Tensor:
+    """Truth values: is `center + radius` exactly at least `edge`; the rounding error of a sum is a floating-point number (Knuth)."""
+    total = center + radius
+    part = total - center
+    error = (center - (total - part)) + (radius - part)
+    return (total > edge) | ((total == edge) & (error >= 0))
+
+
 def _radius(eps: float | Tensor, shape: tuple[int, ...], center: Tensor) -> Tensor:
-    values = torch.as_tensor(eps, dtype=torch.float64, device=center.device).flatten()
+    try:
+        values = torch.as_tensor(eps, dtype=torch.float64, device=center.device).flatten()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise Unsupported(f"the radius eps must be a number or a tensor of numbers, but is {eps!r}") from error
     if not bool(torch.isfinite(values).all() and (values >= 0).all()):
         raise Unsupported(f"the radius eps must be a finite number of at least 0, but is {eps}")
     inputs = center.shape[1]

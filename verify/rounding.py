@@ -131,6 +131,22 @@ def grown(error: Tensor, terms: int = 4) -> Tensor:
     return error * (1 + gamma(terms))
 
 
+def part_of_box(lower: Tensor, upper: Tensor, share: Tensor, *, up: bool) -> Tensor:
+    """The ends `(n, d)` of parts of boxes, given as shares of their half widths from -1 to 1; rounded outward, never outside the box."""
+    center, half = (lower + upper) / 2, (upper - lower) / 2
+    slack = 4 * UNIT_ROUNDOFF * (center.abs() + half)
+    end = center + half * share
+    if up:
+        return torch.where(share < 1, torch.minimum(end + slack, upper), upper)
+    return torch.where(share > -1, torch.maximum(end - slack, lower), lower)
+
+
+def share_within(lower: Tensor, upper: Tensor, distance: Tensor) -> Tensor:
+    """A distance `(n, d)` inside boxes as a share of their half widths, rounded up by more than `part_of_box` goes outward."""
+    center, half = (lower + upper) / 2, (upper - lower) / 2
+    return (distance * (1 + gamma(64)) + 16 * UNIT_ROUNDOFF * (center.abs() + half)) / half + gamma(64)
+
+
 def line_slack(lower: Tensor, upper: Tensor) -> Tensor:
     """What a line above a function over `[lower, upper]` is raised by, for the rounding of its values at the ends."""
     return 4 * torch.finfo(lower.dtype).eps * (lower.abs() + upper.abs())

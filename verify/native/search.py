@@ -64,29 +64,29 @@ class Reached:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Rows: the image `(n,)` of each, its box `(n, columns)`, hidden neurons first, and where there is a head its label and sign `(n,)`."""
+    """Rows: the box of inputs `(n,)` of each, its bounds `(n, columns)`, hidden neurons first, and where there is a head its label and
+    sign `(n,)`. Of the boxes of inputs: the first layers' outputs at the center `(m, firsts)` and the half widths `(m, d)`."""
 
-    image: Tensor
+    index: Tensor
     lower: Tensor
     upper: Tensor
+    middle: Tensor
+    radius: Tensor
     label: Tensor | None = None
     sign: Tensor | None = None
 
 
 class Kernel:
-    """The compiled search for one pair or one network over regions of images: middle `(images, firsts)`, radius `(images, d)`."""
+    """The compiled search for one pair or one network."""
 
-    def __init__(self, pair: Pair, middle: Tensor, radius: Tensor) -> None:
+    def __init__(self, pair: Pair) -> None:
         sizes = layer_sizes(pair)
         none = pair.first.new_zeros(0)
         later = [weight.flatten() for network in pair.networks for weight in network.weights[1:]]
         biases = [bias for network in pair.networks for bias in network.biases]
         self._logits = sum(network.classes for network in pair.networks)
-        self._kept = (
-            sizes, torch.cat([none, *later]), torch.cat([none, *biases]), pair.first.T.contiguous(),
-            middle.contiguous(), radius.contiguous(),
-        )  # fmt: skip
-        pointers = [tensor.data_ptr() for tensor in self._kept[:4]]
+        self._kept = sizes, torch.cat([none, *later]), torch.cat([none, *biases]), pair.first.T.contiguous()
+        pointers = [tensor.data_ptr() for tensor in self._kept]
         self._networks = Networks(*sizes.shape, pair.width, *pair.first.shape, pair.networks[0].classes, *pointers)
 
     @staticmethod
@@ -97,7 +97,7 @@ class Kernel:
 
     def search(self, bounds: Bounds, slopes: Tensor, start: Tensor, schedule: Schedule) -> Reached:
         """Lower the bounds of the rows from `slopes` `(n, width)` and `start`: the head's numbers, or without a head the forms."""
-        n, (_, inputs) = len(bounds.image), self._kept[5].shape
+        n, inputs = len(bounds.index), bounds.radius.shape[1]
         with_head = bounds.label is not None
         reached = Reached(
             slopes.clone(memory_format=torch.contiguous_format), start.clone(memory_format=torch.contiguous_format),
@@ -105,9 +105,9 @@ class Kernel:
         )  # fmt: skip
         given = [
             t if t is None else t.contiguous()
-            for t in (bounds.image, bounds.label, bounds.sign, bounds.lower, bounds.upper)
+            for t in (bounds.index, bounds.label, bounds.sign, bounds.lower, bounds.upper, bounds.middle, bounds.radius)
         ]
-        rows = RowArrays(n, bounds.lower.shape[1], *(_address(t) for t in (*given, *self._kept[4:])))
+        rows = RowArrays(n, bounds.lower.shape[1], *map(_address, given))
         head, forms = (reached.free, None) if with_head else (None, reached.free)
         results: Sequence[Tensor | None] = (
             reached.slopes, head, forms, reached.value, reached.hidden, reached.outputs, reached.logits, reached.corner,

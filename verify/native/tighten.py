@@ -14,6 +14,7 @@ from verify.rounding import TINY, level_error, sum_rate
 
 if TYPE_CHECKING:
     from verify.engine import Cut, Engine
+    from verify.inputs import InputBoxes
     from verify.rows import Rows
 
 
@@ -42,39 +43,48 @@ class Tightener:
         none = pair.first.new_zeros(0)
         later = [weight.flatten() for network in pair.networks for weight in network.weights[1:]]
         biases = [bias for network in pair.networks for bias in network.biases]
-        radius = (engine.upper - engine.lower) / 2
         errors, start = [], 0
         for places, of_logits in zip(pair.places, engine.logit_errors, strict=True):
             width = sum(place.stop - place.start for place in places)
             errors += [engine.hidden_errors[:, start : start + width], of_logits]
             start += width
-        self._order, self._center = order, engine.center
+        self._order, self._engine, self._errors = order, engine, torch.cat(errors, dim=1)
         self._kept = (
             sizes, torch.cat([none, *later]), torch.cat([none, *biases]), pair.first[:, order].T.contiguous(),
-            engine.center @ pair.first.T + pair.first_bias, radius[:, order].contiguous(), torch.cat(errors, dim=1),
         )  # fmt: skip
-        pointers = [t.data_ptr() for t in self._kept]
         shape = (*sizes.shape, pair.width, *pair.first.shape, pair.networks[0].classes)
-        self._networks = Networks(*shape, *pointers[:4])
-        self._regions = Regions(*pointers[4:], sum_rate(pair.terms), TINY)
+        self._networks = Networks(*shape, *(t.data_ptr() for t in self._kept))
+        self._whole = self._arrays(engine.inputs.whole)
 
     @staticmethod
     def fits(engine: Engine) -> bool:
         """Whether there is a kernel: on the processor."""
-        return engine.center.device.type == "cpu" and library() is not None
+        return engine.exact.first.device.type == "cpu" and library() is not None
 
     def tighten(self, rows: Rows, cut: Cut, threshold: Tensor) -> tuple[Tensor, Tensor]:
         """The narrowed boxes of the rows, `(n, columns)` float32, lower and upper; threshold `(n,)`."""
-        offset = (cut.coefficients * self._center[rows.image]).sum(dim=1) + cut.constant - threshold
+        boxes = self._engine.inputs.of(rows)
+        arrays = self._arrays(boxes) if rows.inputs else self._whole
+        regions = Regions(*(t.data_ptr() for t in arrays), sum_rate(self._engine.exact.terms), TINY)
+        offset = (cut.coefficients * boxes.center[boxes.index]).sum(dim=1) + cut.constant - threshold
         slack = 2 * cut.error + level_error(cut.constant, threshold)
         lower, upper = rows.lower.clone(), rows.upper.clone()
         given = (
-            rows.image.contiguous(), rows.label.contiguous(), cut.coefficients[:, self._order].contiguous(), offset, slack,
+            boxes.index.contiguous(), rows.label.contiguous(), cut.coefficients[:, self._order].contiguous(), offset, slack,
             lower, upper,
         )  # fmt: skip
         cuts = Cuts(len(rows), lower.shape[1], *(t.data_ptr() for t in given))
         kernels = library()
         assert kernels is not None
-        if kernels.tighten_rows(*(ctypes.byref(t) for t in (self._networks, self._regions, cuts))):
+        if kernels.tighten_rows(*(ctypes.byref(t) for t in (self._networks, regions, cuts))):
             raise MemoryError("the compiled tightening could not allocate its scratch space")
         return lower, upper
+
+    def _arrays(self, boxes: InputBoxes) -> tuple[Tensor, Tensor, Tensor]:
+        """What the kernel wants of boxes of inputs, in float64: the first layers at the centers, the half widths, and the errors."""
+        pair, half = self._engine.exact, (boxes.upper - boxes.lower) / 2
+        return (
+            boxes.center @ pair.first.T + pair.first_bias,
+            half[:, self._order].contiguous(),
+            self._errors[boxes.image].contiguous(),
+        )
