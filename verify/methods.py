@@ -19,6 +19,7 @@ from verify.linear import lp_boxes_core, lp_core
 from verify.logits import DIFFERENCES, Differences
 from verify.milp import milp_core
 from verify.minlp import minlp_core
+from verify.native import library as native
 from verify.network import ReluNetwork, check_pair
 from verify.problem import CHUNK, Alone, Options, Outcome, Problem, in_chunks
 from verify.reading import POINTS
@@ -60,7 +61,8 @@ class Faithfulness:
     +1 for `p_t - p_s`. teacher_class, student_class: the decisions at the image. status: `closed` (gap reached), `open` (the method
     ended above it), the limit that ended it, or `overflow` (numbers beyond what can be computed with: nothing was proved). proof:
     `outward` or `solver`. nodes: of branch and bound. root: faithub before any split, `(n,)`; the same as faithub where the method
-    does not branch. interrupted: whether Ctrl-C ended the work before its limits did.
+    does not branch. interrupted: whether Ctrl-C ended the work before its limits did. code: what ran the two hot loops, `tensors` or
+    `compiled for` an instruction set.
     """
 
     emplb: Tensor
@@ -77,6 +79,7 @@ class Faithfulness:
     seconds: Tensor
     root: Tensor
     interrupted: bool = False
+    code: str = "tensors"
 
     @property
     def gap(self) -> Tensor:
@@ -287,6 +290,7 @@ def _result(
         nodes=nodes,
         seconds=torch.full_like(faithub, seconds / n),
         root=faithub,
+        code=native.code() if problem.region.center.device.type == "cpu" else "tensors",
     )
 
 

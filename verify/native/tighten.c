@@ -1,5 +1,5 @@
 /* The boxes of unstable neurons and logit differences cut to where a row's query can still exceed its level: what verify/tightening.py does
-   with tensors, in float64 from beginning to end, eight bounds of one row at a time, one a lane. Every bound is rounded outward.
+   with tensors, in float64 from beginning to end, as many bounds of one row at a time as a register has lanes. Every bound is rounded outward.
 
    A bound is sought for sign * z of a variable: its coefficients go back through the layers to the input, and with a multiplier mu >= 0
        constant + mu offset + sum_m radius_m |t_m + mu g_m|
@@ -9,12 +9,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define LANES 8
+#include "vectors.h"
+
+#define LANES (REGISTER / (int)sizeof(double))
 #define EVALUATIONS 5
 #define SAMPLE 256
 
-typedef double vd __attribute__((vector_size(8 * LANES)));
-typedef int64_t vl __attribute__((vector_size(8 * LANES)));
+typedef double vd __attribute__((vector_size(REGISTER)));
+typedef int64_t vl __attribute__((vector_size(REGISTER)));
 
 /* Networks side by side; turned [inputs][firsts]: their first layers, transposed, the inputs in mixed order, like every input below. */
 struct stacked {
@@ -60,7 +62,7 @@ static void relax(const struct lines *lines, int64_t j, double low, double high)
     }
 }
 
-/* Up to eight variables of one layer, each with a sign. */
+/* Up to a register of variables of one layer, each with a sign. */
 struct sought {
     int count;
     int64_t neuron[LANES];

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from verify.native.library import library
+from verify.native.library import address, check_within, library
 from verify.native.search import COUNT, POINTER, Networks, layer_sizes
 from verify.rounding import TINY, level_error, sum_rate
 
@@ -65,7 +65,10 @@ class Tightener:
         """The narrowed boxes of the rows, `(n, columns)` float32, lower and upper; threshold `(n,)`."""
         boxes = self._engine.inputs.of(rows)
         arrays = self._arrays(boxes) if rows.inputs else self._whole
-        regions = Regions(*(t.data_ptr() for t in arrays), sum_rate(self._engine.exact.terms), TINY)
+        outputs, firsts = self._errors.shape[1], self._networks.firsts
+        sizes = [(len(boxes.center), size) for size in (firsts, cut.coefficients.shape[1], outputs)]
+        places = [address(t, torch.float64, *size) for t, size in zip(arrays, sizes, strict=True)]
+        regions = Regions(*places, sum_rate(self._engine.exact.terms), TINY)
         offset = (cut.coefficients * boxes.center[boxes.index]).sum(dim=1) + cut.constant - threshold
         slack = 2 * cut.error + level_error(cut.constant, threshold)
         lower, upper = rows.lower.clone(), rows.upper.clone()
@@ -73,7 +76,14 @@ class Tightener:
             boxes.index.contiguous(), rows.label.contiguous(), cut.coefficients[:, self._order].contiguous(), offset, slack,
             lower, upper,
         )  # fmt: skip
-        cuts = Cuts(len(rows), lower.shape[1], *(t.data_ptr() for t in given))
+        n, columns, inputs = len(rows), lower.shape[1], self._networks.inputs
+        check_within(boxes.index, len(boxes.center))
+        check_within(rows.label, rows.classes)
+        if columns < rows.width + 2 * rows.classes + 2 or rows.width != self._networks.width:
+            raise TypeError(f"a kernel for {self._networks.width} neurons was given rows of {rows.width}")
+        shapes = ((n,), (n,), (n, inputs), (n,), (n,), (n, columns), (n, columns))
+        types = (torch.int64, torch.int64, *[torch.float64] * 3, torch.float32, torch.float32)
+        cuts = Cuts(n, columns, *(address(t, k, *s) for t, k, s in zip(given, types, shapes, strict=True)))
         kernels = library()
         assert kernels is not None
         if kernels.tighten_rows(*(ctypes.byref(t) for t in (self._networks, regions, cuts))):
