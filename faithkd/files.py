@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import IO
@@ -23,6 +25,8 @@ KINDS = {
     stat.S_IFSOCK: "socket",
 }
 """What a name can stand for that is not a file."""
+_LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}\.part")
+"""Names that `atomic` gives to files that are not whole yet."""
 
 
 @contextmanager
@@ -40,6 +44,7 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
+            _mark_as_written(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -49,6 +54,21 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
         raise UserError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed have left in a folder and below; a file that is being written is locked, and stays."""
+    for place, _, names in os.walk(folder):
+        for name in filter(_LEFTOVER.fullmatch, names):
+            path = Path(place) / name
+            with suppress(OSError, UserError), open_regular(path) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
+def is_leftover(name: str) -> bool:
+    """Is a file of that name one that was never finished."""
+    return _LEFTOVER.fullmatch(name) is not None
 
 
 def open_regular(path: str | Path) -> BufferedReader:
@@ -100,6 +120,12 @@ def sha256(path: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _mark_as_written(file: IO[bytes]) -> None:
+    """Lock it, where the file system has locks, so that it is not taken for the leftover of a writer that was killed."""
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -10,9 +10,9 @@ import torch
 
 import faithkd
 from faithkd import metrics
-from faithkd.certification.request import Request, radius_label
 from faithkd.cli.main import COMMANDS
 from faithkd.files import sha256
+from faithkd.runs.request import Request, radius_label
 from tests.faithkd.running import environment, run
 
 
