@@ -113,10 +113,13 @@ def read_at_most(stream: IO[bytes], limit: int, name: str) -> bytes:
     return bytes(content)
 
 
-def sha256(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal. Raises `UserError` when it cannot be read."""
+def sha256(path: str | Path, limit: int | None = None) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal. Raises `UserError` when it cannot be read, or has more than `limit` bytes."""
     try:
         with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if limit is not None and size > limit:
+                raise UserError(_too_long(str(path), limit, f"{size:,}"))
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error

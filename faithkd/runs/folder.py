@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from msgspec import UNSET
 
 from faithkd.errors import UserError
-from faithkd.files import atomic, remove_leftovers
+from faithkd.files import atomic, remove_leftovers, sha256
 from faithkd.runs.arrays import Arrays
 from faithkd.runs.checks import arrays_problem, lines_problem, whole_problem
 from faithkd.runs.layout import (
@@ -22,7 +23,6 @@ from faithkd.runs.layout import (
     PARTS,
     SUMMARY,
     WITNESSES,
-    digest_of,
     read_summary,
     refuse,
 )  # fmt: skip
@@ -134,9 +134,9 @@ class RunFolder:
         """Save the summary with the digests of the files that it rests on."""
         joined = state == "complete"
         files = Files(
-            certificates=Lines(digest_of(self.path / CERTIFICATES), len(run.certificates)),
-            witnesses=Content(digest_of(self.path / WITNESSES)) if joined else UNSET,
-            parts=UNSET if joined else Content(digest_of(self.path / DIGESTS)),
+            certificates=Lines(_sum(self.path / CERTIFICATES), len(run.certificates)),
+            witnesses=Content(_sum(self.path / WITNESSES)) if joined else UNSET,
+            parts=UNSET if joined else Content(_sum(self.path / DIGESTS)),
         )
         self._save(msgspec.structs.replace(run.summary, state=state, wall_seconds=wall_seconds, files=files))
 
@@ -154,6 +154,11 @@ class RunFolder:
             remove_leftovers(self.path)
         if self.summary.state == "complete":
             shutil.rmtree(self.path / PARTS, ignore_errors=True)
+
+
+def _sum(path: Path) -> str:
+    """The SHA-256 of a file; of nothing where the run did not come to it."""
+    return sha256(path) if path.exists() else hashlib.sha256().hexdigest()
 
 
 def _renew(run: Run, parts: Sequence[tuple[str, Keys]]) -> None:

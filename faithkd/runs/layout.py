@@ -8,17 +8,16 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, NoReturn
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from faithkd.errors import UserError
 from faithkd.files import open_regular, read_bytes
-from faithkd.files import sha256 as sha256_of_file
 from faithkd.runs.checks import summary_problem
 from faithkd.runs.parts import images_of_shard
-from faithkd.runs.records import FORMATS, Certificate, PartDigests, Summary
+from faithkd.runs.records import FORMATS, Certificate, Environment, PartDigests, Summary
 from faithkd.runs.request import Request
 from faithkd.runs.sealed import check_seal
-from faithkd.runs.stored import AGAIN, decoded
+from faithkd.runs.stored import AGAIN, converted, decoded
 
 CERTIFICATES, WITNESSES, SUMMARY, PARTS, DIGESTS = (
     "certificates.jsonl", "witnesses.npz", "summary.json", "parts", "parts/digests.jsonl",
@@ -46,8 +45,12 @@ def read_summary(folder: Path) -> Summary:
             f"{path} has format {head.format!r:.20}, but this version reads the formats {' and '.join(map(str, FORMATS))}; "
             "use the version that wrote it"
         )
-    Request.from_dict(head.request)
+    try:
+        Request.from_dict(head.request)
+    except UserError as error:
+        refuse(path, str(error))
     summary = decoded(content, Summary, path)
+    converted(summary.environment, Environment, f"the environment in {path}")
     if wrong := summary_problem(summary):
         refuse(path, wrong)
     if summary.format > 1:
@@ -59,20 +62,25 @@ def read_certificates(folder: Path, summary: Summary) -> tuple[list[bytes], list
     """The whole lines as they stand there, their records, and what follows the last whole line."""
     path = folder / CERTIFICATES
     lines, torn = _lines(path, lines_asked(summary))
+    if summary.files is not UNSET:
+        check_sum(path, hashlib.sha256(b"".join((*lines, torn))).hexdigest(), summary.files.certificates.sha256)
     return lines, [decoded(line, Certificate, f"line {k} of {path}") for k, line in enumerate(lines, start=1)], torn
 
 
 def read_digests(folder: Path, summary: Summary) -> list[PartDigests]:
     """Of the finished parts, the later where a part was done again; a torn line is of a part that was not finished."""
     path = folder / DIGESTS
-    lines, _ = _lines(path, lines_asked(summary))
+    lines, torn = _lines(path, lines_asked(summary))
+    if summary.files is not UNSET and summary.files.parts is not UNSET:
+        check_sum(path, hashlib.sha256(b"".join((*lines, torn))).hexdigest(), summary.files.parts.sha256)
     entries = [decoded(line, PartDigests, f"line {k} of {path}") for k, line in enumerate(lines, start=1)]
     return list({entry.part: entry for entry in entries}.values())
 
 
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file of a run; of nothing where the run did not come to it."""
-    return sha256_of_file(path) if path.exists() else hashlib.sha256().hexdigest()
+def check_sum(path: Path, found: str, expected: str) -> None:
+    """Raise `UserError` unless a file has the SHA-256 that the summary of an ended run states."""
+    if found != expected:
+        raise UserError(f"{path} was changed since the run ended: its SHA-256 is not the one in {SUMMARY}; {AGAIN}")
 
 
 def lines_asked(summary: Summary) -> int:

@@ -11,7 +11,8 @@ import numpy as np
 from msgspec import UNSET
 
 from faithkd.errors import UserError
-from faithkd.runs.arrays import Arrays, Shapes, read_arrays
+from faithkd.files import sha256
+from faithkd.runs.arrays import Arrays, Shapes, longest, read_arrays
 from faithkd.runs.checks import arrays_problem, lines_problem, whole_problem
 from faithkd.runs.layout import (
     CERTIFICATES,
@@ -19,7 +20,7 @@ from faithkd.runs.layout import (
     PARTS,
     SUMMARY,
     WITNESSES,
-    digest_of,
+    check_sum,
     read_certificates,
     read_digests,
     read_summary,
@@ -28,7 +29,6 @@ from faithkd.runs.layout import (
 from faithkd.runs.parts import MOST_PART
 from faithkd.runs.records import Certificate, PartDigests, Summary
 from faithkd.runs.statistics import same, seconds_of, statistics
-from faithkd.runs.stored import AGAIN
 
 ATTEMPTS = 5
 """Times that a folder is read while another process is writing in it."""
@@ -103,7 +103,6 @@ def read_parts(path: Path, summary: Summary) -> list[StoredPart]:
 
 def _read_run(path: Path) -> Run:
     summary = read_summary(path)
-    _check_files(path, summary)
     if summary.state == "complete":
         run = _complete(path, summary)
     elif summary.format == 1:
@@ -124,7 +123,10 @@ def _complete(path: Path, summary: Summary) -> Run:
     wrong = "its last line is torn" if torn else lines_problem(certificates, summary)
     if wrong := wrong or whole_problem(certificates, summary):
         refuse(path / CERTIFICATES, wrong)
-    return Run(path, summary, certificates, read_arrays(path / WITNESSES, len(certificates), _shapes(summary)))
+    file, rows, shapes = path / WITNESSES, len(certificates), _shapes(summary)
+    if summary.files is not UNSET and summary.files.witnesses is not UNSET:
+        check_sum(file, sha256(file, longest(rows, shapes)), summary.files.witnesses.sha256)
+    return Run(path, summary, certificates, read_arrays(file, rows, shapes))
 
 
 def _unfinished_of_format_1(path: Path, summary: Summary) -> Run:
@@ -144,9 +146,9 @@ def _joined(run: Run, found: list[Arrays]) -> Run:
         return run
     radii = {eps: place for place, eps in enumerate(run.summary.request.eps or ())}
     certificates = sorted(run.certificates, key=lambda line: (radii[line.eps], line.index))
-    for names in (("image", "witness"), ("teacher", "student")):
-        if len({arrays[name].shape[1:] for arrays in found for name in names}) > 1:
-            refuse(run.path / PARTS, f"{names[0]} and {names[1]} have several shapes")
+    for name in ("image", "teacher"):
+        if len({arrays[name].shape[1:] for arrays in found}) > 1:
+            refuse(run.path / PARTS, f"{name} has several shapes")
     starts = np.cumsum([0, *(len(arrays["index"]) for arrays in found)]).tolist()
     rows = {
         key: start + row
@@ -174,22 +176,14 @@ def _summarised(run: Run) -> Run:
     return Run(run.path, summary, run.certificates, run.witnesses)
 
 
-def _check_files(path: Path, summary: Summary) -> None:
-    """Raise `UserError` unless the files of a run that has ended are those that its summary names."""
-    if summary.files is UNSET:
-        return
-    named = {CERTIFICATES: summary.files.certificates, WITNESSES: summary.files.witnesses, DIGESTS: summary.files.parts}
-    for name, content in named.items():
-        if content is not UNSET and digest_of(path / name) != content.sha256:
-            raise UserError(f"{path / name} was changed since the run ended: its SHA-256 is not in {SUMMARY}; {AGAIN}")
-
-
 def _part_arrays(file: Path, digests: PartDigests, summary: Summary) -> Arrays:
-    if digest_of(file) != digests.witnesses:
+    rows, shapes = len(digests.indices), _shapes(summary)
+    if sha256(file, longest(rows, shapes)) != digests.witnesses:
         raise UserError(
-            f"{file} was changed since the part was finished: its SHA-256 is not in {DIGESTS}; remove it and continue with --resume"
+            f"{file} was changed since the part was finished: its SHA-256 is not the one in {DIGESTS}; remove it and continue with "
+            "--resume"
         )
-    return read_arrays(file, len(digests.indices), _shapes(summary))
+    return read_arrays(file, rows, shapes)
 
 
 def _shapes(summary: Summary) -> Shapes:

@@ -28,7 +28,8 @@ def certified_run(folder: StudyFolder, student: str, region: str) -> Run | None:
     if not (path / SUMMARY).exists():
         return None
     run, networks = read_run(path), folder.record.networks
-    if not networks or not _answers(run, folder.plan, (networks["teacher"], networks[student]), region):
+    renewed = folder.record.format == 1 or folder.record.state != "complete" or run.summary.format > 1
+    if not (networks and renewed and _answers(run, folder.plan, (networks["teacher"], networks[student]), region)):
         raise UserError(
             f"the run in {path} does not answer what the study asks of {student}, regions {region}; remove it and continue the study "
             "with --resume"

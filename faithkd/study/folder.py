@@ -15,9 +15,9 @@ from faithkd.errors import UserError
 from faithkd.files import atomic, read_bytes, remove_leftovers
 from faithkd.runs.layout import refuse
 from faithkd.runs.lock import Lock, lock_new
-from faithkd.runs.records import State
+from faithkd.runs.records import Environment, State
 from faithkd.runs.sealed import check_seal, sealed
-from faithkd.runs.stored import decoded
+from faithkd.runs.stored import converted, decoded
 from faithkd.study.plan import REGIONS, Plan
 from faithkd.study.records import (
     FORMAT,
@@ -190,8 +190,12 @@ def _read_study(folder: Path) -> Study:
             f"{path} has format {head.format!r:.20}, but this version reads the formats {' and '.join(map(str, FORMATS))}; "
             "use the version that wrote it"
         )
-    Plan.from_dict(head.plan)
+    try:
+        Plan.from_dict(head.plan)
+    except UserError as error:
+        refuse(path, str(error))
     record = decoded(content, Study, path)
+    converted(record.environment, Environment, f"the environment in {path}")
     if wrong := study_problem(record):
         refuse(path, wrong)
     if record.format > 1:

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from faithkd.runs.records import Digest, Environment, Natural, NotNegative, Positive, Share, State
-from faithkd.runs.stored import converted
+from faithkd.runs.records import Digest, Natural, NotNegative, Positive, Share, State
 from faithkd.study.plan import POINTS, REGIONS, STEPS, Plan
 
 FORMAT: Final = 2
@@ -122,7 +121,6 @@ class Planes(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 def study_problem(study: Study) -> str | None:
     """What cannot be true of `study.json`, in words, or None."""
-    converted(study.environment, Environment, "its environment")
     names = {"teacher", *study.plan.students}
     if study.networks and set(study.networks) != names:
         return f"its networks are not {', '.join(sorted(names))}"

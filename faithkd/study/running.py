@@ -14,6 +14,7 @@ from faithkd.errors import UserError
 from faithkd.runs.environment import environment
 from faithkd.runs.folder import RunFolder
 from faithkd.runs.layout import SUMMARY
+from faithkd.runs.records import FORMAT
 from faithkd.study import networks as known
 from faithkd.study.certified import certified, certified_run
 from faithkd.study.folder import StudyFolder
@@ -85,12 +86,13 @@ def _searches(folder: StudyFolder, names: dict[str, str]) -> list[Task]:
 
 
 def _certificates(folder: StudyFolder, names: dict[str, str]) -> list[Task]:
-    """The run folders that are not complete, those that take longest first."""
+    """The run folders that are not complete, or are of an older format, those that take longest first."""
     cells = [(student, region) for region in REGIONS for student in folder.plan.students]
     return [
         Task(f"{student}, {_words(region)}: certificates", _certify, (folder, names, (student, region)))
         for student, region in reversed(cells)
-        if (run := certified_run(folder, student, region)) is None or run.summary.state != "complete"
+        if (run := certified_run(folder, student, region)) is None
+        or (run.summary.format, run.summary.state) != (FORMAT, "complete")
     ]
 
 
