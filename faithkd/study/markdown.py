@@ -31,7 +31,7 @@ def markdown(found: dict[str, Any]) -> str:
     if found["missing"]:
         lines += [
             "",
-            f"**This study is {found['state']}.** It misses:",
+            f"**This study is {neutral(found['state'])}.** It misses:",
             "",
             *(f"- {neutral(what)}" for what in found["missing"]),
         ]
