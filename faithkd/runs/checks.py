@@ -15,6 +15,8 @@ from faithkd.runs.arrays import LARGEST_IMAGE, MOST_CLASSES, Arrays
 from faithkd.runs.parts import images_of_shard
 from faithkd.runs.records import Certificate, Summary
 
+ROWS = 2000
+"""Witnesses that are looked at together, in float64."""
 ROUNDING = 1e-9
 """What float64 may add to a comparison of bounds that were made in different ways."""
 SUM = 1e-6
@@ -95,6 +97,15 @@ def arrays_problem(lines: Sequence[Certificate], arrays: Arrays, summary: Summar
     """Of the witnesses, a row for each certificate, in their order."""
     if len(lines) != len(arrays["index"]):
         return f"there are {len(lines)} certificates and {len(arrays['index'])} witnesses"
+    parts = (slice(start, start + ROWS) for start in range(0, len(lines), ROWS))
+    found = (
+        _rows_problem(lines[part], {name: values[part] for name, values in arrays.items()}, summary) for part in parts
+    )
+    with np.errstate(invalid="ignore"):  # Numbers that are none are found, not warned of.
+        return next(filter(None, found), None)
+
+
+def _rows_problem(lines: Sequence[Certificate], arrays: Arrays, summary: Summary) -> str | None:
     eps = np.array([line.eps_pixel for line in lines])
     emplb = np.array([line.emplb for line in lines])
     classes, slack = arrays["teacher"].shape[2], ATTAINED[summary.format]
@@ -108,7 +119,7 @@ def arrays_problem(lines: Sequence[Certificate], arrays: Arrays, summary: Summar
     rules = {
         "its witness is another's": (arrays["index"] == [line.index for line in lines])
         & (arrays["eps"] == [line.eps for line in lines]),
-        f"it has a class of more than {classes}": named < classes,
+        f"it names a class that is none of {classes}": named < classes,
         "it lies outside the valid range": _between(pixels.astype(np.float32), np.float32(low), np.float32(high)),
         "its witness lies outside the radius": (np.abs(moved - pixels) <= eps[:, None]).all(axis=1),
         "its witness lies outside the valid range": _between(moved, low, high) | (not summary.request.clip),

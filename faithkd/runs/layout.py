@@ -45,6 +45,8 @@ def read_summary(folder: Path) -> Summary:
             f"{path} has format {head.format!r:.20}, but this version reads the formats {' and '.join(map(str, FORMATS))}; "
             "use the version that wrote it"
         )
+    if head.format > 1:
+        check_seal(content, path)
     try:
         Request.from_dict(head.request)
     except UserError as error:
@@ -53,8 +55,6 @@ def read_summary(folder: Path) -> Summary:
     converted(summary.environment, Environment, f"the environment in {path}")
     if wrong := summary_problem(summary):
         refuse(path, wrong)
-    if summary.format > 1:
-        check_seal(content, path)
     return summary
 
 

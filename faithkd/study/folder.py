@@ -155,7 +155,7 @@ class StudyFolder:
             return None
         content = read_bytes(path, longest)
         record = decoded(content, kind, path)
-        if record.digest is not UNSET or self.record.format > 1:
+        if self.record.format > 1 or record.digest is not UNSET:
             check_seal(content, path)
         if wrong := problem(record):
             refuse(path, wrong)
@@ -190,6 +190,8 @@ def _read_study(folder: Path) -> Study:
             f"{path} has format {head.format!r:.20}, but this version reads the formats {' and '.join(map(str, FORMATS))}; "
             "use the version that wrote it"
         )
+    if head.format > 1:
+        check_seal(content, path)
     try:
         Plan.from_dict(head.plan)
     except UserError as error:
@@ -198,6 +200,4 @@ def _read_study(folder: Path) -> Study:
     converted(record.environment, Environment, f"the environment in {path}")
     if wrong := study_problem(record):
         refuse(path, wrong)
-    if record.format > 1:
-        check_seal(content, path)
     return record
