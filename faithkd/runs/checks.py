@@ -44,7 +44,7 @@ def summary_problem(summary: Summary) -> str | None:
         return f"it has no {missing[0]}"
     if request.unit == "pixel" and summary.scale != 1:
         return f"its radius in pixels has the scale {summary.scale}"
-    if not 0 < math.prod(new["image_shape"]) <= LARGEST_IMAGE or not 2 <= new["classes"] <= MOST_CLASSES:
+    if math.prod(new["image_shape"]) > LARGEST_IMAGE or new["classes"] > MOST_CLASSES:
         return f"its images have the shape {new['image_shape']} and {new['classes']} classes"
     return _files_problem(summary)
 

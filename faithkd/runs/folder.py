@@ -152,8 +152,10 @@ class RunFolder:
         """Remove what is of no use any more, and what runs that were killed have left."""
         if self._lock.held:
             remove_leftovers(self.path)
-        if self.summary.state == "complete":
-            shutil.rmtree(self.path / PARTS, ignore_errors=True)
+        parts = self.path / PARTS
+        # Of a pipe, rmtree would wait for a writer.
+        if self.summary.state == "complete" and parts.is_dir() and not parts.is_symlink():
+            shutil.rmtree(parts, ignore_errors=True)
 
 
 def _sum(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from faithkd.data.catalogue import PUBLISHED
 from faithkd.errors import UserError
-from faithkd.runs.request import MOST_IMAGES, Request, radius_label
+from faithkd.runs.request import Request, radius_label
 from faithkd.study.paper import RADII, STUDENTS
 
 REGIONS = {"cut": True, "whole": False}
@@ -69,8 +69,9 @@ class Plan:
         """Raise `UserError` for values that no study can have."""
         if self.dataset not in RADII:
             raise UserError(f"the paper's data sets are {' and '.join(RADII)}, but {self.dataset!r} was asked for")
-        if not 1 <= self.images <= MOST_IMAGES:
-            raise UserError(f"--images must be at least 1 and at most {MOST_IMAGES:,}, but is {self.images}")
+        most = PUBLISHED[self.dataset].sizes["test"]
+        if not 1 <= self.images <= most:
+            raise UserError(f"--images must be at least 1 and at most {most:,}, but is {self.images}")
         if self.seed < 0:
             raise UserError(f"--seed must be at least 0, but is {self.seed}")
         if not 0 <= self.gap <= 1:

@@ -27,6 +27,7 @@ from tests.faithkd.made_up import made_up_run
 from tests.faithkd.running import ROOT, certificates, certify, command, environment, run, untimed
 from tests.faithkd.test_bad_inputs import said
 from tests.faithkd.test_engines import started, wait_for
+from tests.faithkd.test_tampering import within
 
 OLD = ROOT / "tests" / "reference" / "format-1"
 ASKED = ("--eps", 0.01, "--eps", 0.02, "--images", 27, "--method", "crown")
@@ -442,6 +443,21 @@ def test_parts_that_a_kill_left_in_a_complete_run_are_removed(whole, tmp_path):
     assert len(read_run(folder).certificates) == 54
     assert certify("--resume", "--out", folder).exit_code == 0
     assert not (folder / "parts").exists()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.touch()])
+def test_something_else_in_place_of_a_folder_of_the_run_is_not_waited_for(whole, pair, tmp_path, monkeypatch, make):
+    folder = damage.copied(whole, tmp_path / "run")
+    make(folder / "parts")
+    make(folder / "figures")
+    with within(60):
+        assert certify("--resume", "--out", folder).exit_code == 0
+        assert "figures" in said(run("report", folder))
+    folder = interrupted_run(pair, tmp_path / "other", monkeypatch, 1)
+    shutil.rmtree(folder / "parts")
+    make(folder / "parts")
+    with within(60):
+        assert "digests.jsonl" in said(certify("--resume", "--out", folder))
 
 
 # The older format
