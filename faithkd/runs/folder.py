@@ -99,10 +99,11 @@ class RunFolder:
             for part in read_parts(self.path, run.summary)
             if (part.digests.part, tuple(line.key for line in part.certificates)) in asked
         ]
-        # Certificates first: digests without certificates are those of a part that is not finished.
+        # The summary first: while it says what the files hold, they must not change. Then the certificates: digests without
+        # certificates are those of a part that is not finished.
+        self._save(msgspec.structs.replace(run.summary, state="running", radii=(), seconds=0.0, files=UNSET))
         rewrite(self.path / CERTIFICATES, b"".join(part.text for part in stored))
         rewrite(self.path / DIGESTS, text_of([part.digests for part in stored]))
-        self._save(msgspec.structs.replace(run.summary, state="running", radii=(), seconds=0.0, files=UNSET))
         return stored
 
     def append(self, name: str, certificates: list[Certificate], witnesses: Arrays) -> None:

@@ -140,8 +140,9 @@ def tear(path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:-cut])
 
 
-def test_a_kill_while_an_older_run_is_brought_up_to_date(moments, tmp_path):
-    folder = damage.copied(OLD / "interrupted", tmp_path / "run")
+@pytest.mark.parametrize("name", ["interrupted", "complete"])
+def test_a_kill_while_an_older_run_is_brought_up_to_date(moments, tmp_path, name):
+    folder = damage.copied(OLD / name, tmp_path / "run")
     old = certificates(folder)
     moments.watch(folder, tmp_path)
     assert certify("--resume", "--out", folder).exit_code == 0
@@ -152,6 +153,16 @@ def test_a_kill_while_an_older_run_is_brought_up_to_date(moments, tmp_path):
         assert certify("--resume", "--out", copy).exit_code == 0
         assert untimed(copy) == untimed(folder)
         assert all(line in certificates(copy) for line in old)
+
+
+def test_a_kill_while_an_interrupted_run_is_put_in_order(whole, pair, moments, tmp_path, monkeypatch):
+    """A part whose witnesses were removed is dropped; the summary stated the digests of the files with it."""
+    folder = interrupted_run(pair, tmp_path / "run", monkeypatch, 3)
+    (folder / "parts" / "radius0-images00000.npz").unlink()
+    moments.watch(folder, tmp_path)
+    assert certify("--resume", "--out", folder).exit_code == 0
+    for copy in list(moments.stop().values())[:12]:
+        survives(copy, untimed(whole), pair, in_readable_parts)
 
 
 def test_an_interruption_after_the_run_is_complete_changes_nothing(whole, pair, tmp_path, monkeypatch):
