@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from verify.errors import Unsupported
-from verify.rounding import down, toward, up
+from verify.rounding import down, part_of_box, toward, up
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,48 @@ class Region:
         draws[1::2] = draws[1::2].round()
         return torch.clamp(lower + (upper - lower) * draws, lower, upper)
 
+    @cached_property
+    def middle(self) -> Tensor:
+        """The midpoints `(n, d)` of the boxes."""
+        return (self.lower + self.upper) / 2
+
+    @cached_property
+    def half(self) -> Tensor:
+        """Their half widths `(n, d)`."""
+        return (self.upper - self.lower) / 2
+
+    def reach(self, coefficients: Tensor) -> Tensor:
+        """The largest `coefficients . (x - middle)`, `(n, ...)`, over each region; coefficients `(n, ..., d)`."""
+        return reach(coefficients, self.half)
+
+    def parts(self, index: Tensor, low: Tensor, high: Tensor) -> Region:
+        """Boxes `(m, d)` within the regions `index` `(m,)`, from shares of their half widths from -1 to 1, rounded outward."""
+        lower, upper = self.lower[index], self.upper[index]
+        ends = part_of_box(lower, upper, low, up=False), part_of_box(lower, upper, high, up=True)
+        return Region(self.center[index], *ends, self.shape, self.eps, self.valid_range)
+
     def contains(self, points: Tensor) -> Tensor:
         """`(n,)` truth values: does each of `points` `(n, d)` lie inside its box."""
         points = points.to(torch.float64)
         return ((points >= self.lower) & (points <= self.upper)).all(dim=1)
+
+
+def reach(coefficients: Tensor, half: Tensor) -> Tensor:
+    """`sum_i |coefficients_i| half_i`, `(n, ...)`, of `(n, ..., d)` and `(n, d)`."""
+    return torch.matmul(coefficients.abs(), half[:, :, None]).squeeze(-1) if coefficients.ndim > 2 else dot(
+        coefficients.abs(), half
+    )  # fmt: skip
+
+
+def offset(coefficients: Tensor, half: Tensor) -> Tensor:
+    """The corners `(n, d)`, less the middle, where `coefficients . x` is largest."""
+    return torch.copysign(half, coefficients)
+
+
+def dot(one: Tensor, other: Tensor) -> Tensor:
+    """The products of the last axes, `(n, ...)`."""
+    products: Tensor = torch.linalg.vecdot(one, other)
+    return products
 
 
 def shortest(points: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from torch import Tensor
 from verify.errors import Unsupported
 
 if TYPE_CHECKING:
-    from verify.network import ReluNetwork
+    from verify.network.affine import Affine
+    from verify.network.graph import Network
 
 UNIT_ROUNDOFF = 2.0**-53
 # Numbers beyond it count as unknown, so that no product of a proof overflows and what underflows stays below TINY in every sum.
@@ -32,14 +33,14 @@ def gamma(terms: int) -> float:
     return 2 * terms * UNIT_ROUNDOFF / (1 - terms * UNIT_ROUNDOFF)
 
 
-def addends(networks: Iterable[ReluNetwork]) -> int:
+def addends(networks: Iterable[Network]) -> int:
     """A bound on the roundings that one product meets in any sum over these networks side by side on one input.
 
     The sums run over a layer's outputs (a step back), over the biases and intercepts of all layers of all networks (the constant),
     over the stacked first layers, over the inputs (a corner), one after the other.
     """
     networks = tuple(networks)
-    outputs = sum(len(bias) for network in networks for bias in network.biases)
+    outputs = sum(layer.outputs for network in networks for layer in network.layers)
     return 4 * outputs + 2 * networks[0].input_size + 64
 
 
@@ -91,15 +92,13 @@ def most(best: Tensor, new: Tensor) -> Tensor:
     return torch.where(new > best, new, best)
 
 
-def affine_error(
-    weight: Tensor, bias: Tensor, bias_error: Tensor, magnitude: Tensor, weight_error: Tensor | None = None
-) -> Tensor:
-    """Error `(n, n_k)` of one affine layer by intervals, at inputs of absolute value at most `magnitude` `(n, n_{k-1})`."""
-    size = magnitude @ weight.abs().T + bias.abs()
-    return 4 * gamma(weight.shape[1] + 4) * size + _stored_error(bias_error, weight_error, magnitude)
+def layer_error(layer: Affine, magnitude: Tensor) -> Tensor:
+    """Error `(n, outputs)` of one affine layer by intervals, at inputs of absolute value at most `magnitude` `(n, inputs)`."""
+    size = layer.absolute(magnitude) + layer.bias.abs()
+    return 4 * gamma(layer.terms + 4) * size + grown(layer.stored_error(magnitude), layer.terms + 4) + TINY
 
 
-def pass_errors(network: ReluNetwork, magnitudes: Sequence[Tensor], terms: int) -> list[Tensor]:
+def pass_errors(layers: Sequence[Affine], magnitudes: Sequence[Tensor], terms: int) -> list[Tensor]:
     """Vectors `e_k` `(n, n_k)`: a backward pass with coefficients `A_k` on `z_k` is off by at most `sum_k |A_k| . e_k`.
 
     magnitudes: for every layer, a bound `(n, n_{k-1})` of its input's absolute value over the region. terms: `addends` of all networks
@@ -108,11 +107,10 @@ def pass_errors(network: ReluNetwork, magnitudes: Sequence[Tensor], terms: int) 
     values is needed.
     """
     return [
-        4 * gamma(terms) * (magnitude @ weight.abs().T + bias.abs())
-        + _stored_error(bias_error, weight_error, magnitude)
-        for weight, bias, bias_error, weight_error, magnitude in zip(
-            network.weights, network.biases, network.bias_errors, network.weight_errors, magnitudes, strict=True
-        )
+        4 * gamma(terms) * (layer.absolute(magnitude) + layer.bias.abs())
+        + grown(layer.stored_error(magnitude), layer.terms + 4)
+        + TINY
+        for layer, magnitude in zip(layers, magnitudes, strict=True)
     ]
 
 
@@ -180,13 +178,6 @@ def level_error(constant: Tensor, level: Tensor) -> Tensor:
 def lse_error(value: Tensor, classes: int) -> Tensor:
     """The rounding error of a log-sum-exp over `classes` and of what is computed from it, for values of size `value`."""
     return gamma(64 * (classes + 16)) * (1 + value.abs())
-
-
-def _stored_error(bias_error: Tensor, weight_error: Tensor | None, magnitude: Tensor) -> Tensor:
-    """What the stored numbers of a layer differ by from those of the network, at inputs of size `magnitude`."""
-    if weight_error is None:
-        return grown(bias_error) + TINY
-    return grown(bias_error + magnitude @ weight_error.T, weight_error.shape[1] + 4) + TINY
 
 
 def check_subnormals() -> None:

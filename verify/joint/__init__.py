@@ -1,0 +1,1 @@
+"""Two networks on one input: linear bounds of a measure through both at once."""

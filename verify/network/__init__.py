@@ -1,0 +1,1 @@
+"""What a network computes: affine layers, activations, and how both are read."""

@@ -1,0 +1,77 @@
+"""The compiled kernels: extension modules that come with the installation, one an instruction set, done without where there are none."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+BASELINE = "_baseline"
+SWITCH = "FAITHKD_NATIVE"
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The kernels for this processor, or None where they were not built or `FAITHKD_NATIVE=0` switches them off."""
+    return None if missing() else ctypes.CDLL(_path(_target()))
+
+
+def code() -> str:
+    """Which code the two loops run: `compiled for` an instruction set, or `tensors`."""
+    return "tensors" if library() is None else f"compiled for {_target().removeprefix('_')}"
+
+
+@cache
+def missing() -> str | None:
+    """Why the kernels do not run, in words; None where they do."""
+    if os.environ.get(SWITCH) == "0":
+        return f"{SWITCH}=0 switches them off"
+    try:
+        built = Path(_path(_target()))
+    except (ImportError, OSError):
+        return "they were not built; install faithkd again where there is a C compiler"
+    if any(source.stat().st_mtime > built.stat().st_mtime for source in built.parent.glob("*.[ch]")):
+        return "they are older than their source; install faithkd again"
+    return None
+
+
+@cache
+def _target() -> str:
+    """The module for the best instruction set that this processor has and that was built."""
+    baseline = ctypes.CDLL(_path(BASELINE))
+    baseline.best_target.restype = ctypes.c_char_p
+    names = ("_avx512", "_avx2", BASELINE)
+    best: bytes = baseline.best_target()
+    for name in names[names.index(best.decode()) :]:
+        try:
+            _path(name)
+        except ImportError:
+            continue
+        return name
+    raise ImportError("no kernel was built")
+
+
+def address(tensor: Tensor, dtype: torch.dtype, *shape: int) -> int:
+    """Where a kernel finds the numbers of a tensor. Raises `TypeError` unless they are what it takes them for."""
+    if tensor.dtype != dtype or tensor.shape != shape or not tensor.is_contiguous() or tensor.device.type != "cpu":
+        raise TypeError(
+            f"a kernel takes a contiguous {dtype} tensor of shape {shape} on the processor, "
+            f"but was given {tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"
+        )
+    return tensor.data_ptr()
+
+
+def check_within(index: Tensor, count: int) -> None:
+    """Raise `IndexError` unless every index is one of `count`."""
+    if len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
+        raise IndexError(f"a kernel was given the indices {int(index.min())} to {int(index.max())} of {count}")
+
+
+def _path(name: str) -> str:
+    """The file of one of the modules, found as Python finds modules. Raises `ImportError` where it was not built."""
+    return str(importlib.import_module(f"verify.passes.native.{name}").__file__)
