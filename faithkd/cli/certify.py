@@ -187,13 +187,13 @@ def _run(job: Job, folder: RunFolder, how: dict[str, Any], quiet: bool) -> None:
 def _show(folder: RunFolder, report: bool) -> None:
     from rich.console import Console
 
-    from faithkd.report.tables import proof_line, terminal_table, title_line
+    from faithkd.report.tables import proof_line, run_table, terminal_table, title_line
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 110
     console.print(title_line(folder.summary), style="bold")
-    console.print(terminal_table(folder.summary))
+    console.print(terminal_table(run_table([folder.summary]), console.width, without="images"))
     console.print(proof_line(folder.summary), style="dim")
     click.echo(f"Report: {folder.path / 'report.html'}" if report else f"Run folder: {folder.path}")
 

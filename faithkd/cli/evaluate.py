@@ -134,21 +134,11 @@ def _show(subjects: list[Subject], dataset: Dataset, setting: Setting) -> None:
 
 
 def _print(table: Table, without: str = "") -> None:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table as RichTable
 
-    shown = RichTable(box=box.SIMPLE_HEAD)
-    kept = [place for place, (name, _) in enumerate(table.columns) if name != without]
-    for place in kept:
-        name = table.columns[place][0]
-        if place:
-            shown.add_column(name, justify="right", no_wrap=True)
-        else:
-            shown.add_column(name, overflow="fold", min_width=12)
-    for row in table.rows:
-        shown.add_row(*(row[place] for place in kept))
+    from faithkd.report.tables import terminal_table
+
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 110
-    console.print(shown)
+    console.print(terminal_table(table, console.width, without))

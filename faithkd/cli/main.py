@@ -91,7 +91,8 @@ def sentence(error: BaseException) -> str:
 def _end(context: click.Context, message: str, status: int) -> NoReturn:
     if context.find_root().obj["debug"]:
         traceback.print_exc()
-    click.echo(f"Error: {message[:1].upper()}{message[1:].rstrip('.')}." if status == 1 else f"\n{message}", err=True)
+    # As it stands: it may begin with a path or a name.
+    click.echo(f"Error: {message.rstrip('.')}." if status == 1 else f"\n{message}", err=True)
     context.exit(status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 Summary = dict[str, Any]
+NAMES = ("network", "student", "run")
+"""The columns of words, which may be broken into pieces of LEAST letters; all others have figures."""
+LEAST = 12
 
 
 @dataclass(frozen=True)
@@ -55,19 +59,47 @@ def run_table(summaries: Sequence[Summary]) -> Table:
     return Table(tuple(columns), tuple(rows))
 
 
-def terminal_table(summary: Summary) -> RichTable:
-    """The table of one run, for `rich`."""
+def terminal_table(table: Table, width: int, without: str = "") -> RichTable:
+    """A table for `rich`, but for the column `without`, on so many columns of text; nothing is cut off, however few they are.
+
+    Where it is too wide, cells of several parts stand on several lines; where that is too wide, each row is written down the page.
+    """
     from rich import box
     from rich.table import Table as RichTable
 
-    table = run_table([summary])
-    shown = RichTable(box=box.SIMPLE_HEAD)
-    kept = [place for place, (name, _) in enumerate(table.columns) if name != "images"]
-    for place in kept:
-        shown.add_column(table.columns[place][0].replace(" (", "\n("), justify="right", no_wrap=True)
-    for row in table.rows:
-        shown.add_row(*(row[place] for place in kept))
+    kept = [place for place, (name, _) in enumerate(table.columns) if name != without]
+    names = [table.columns[place][0] for place in kept]
+    rows = [[row[place] for place in kept] for row in table.rows]
+    for form, padding in ((str, 3), (_folded, 2)):
+        heads = [name.replace(" (", "\n(") for name in names]
+        cells = [[form(cell) for cell in row] for row in rows]
+        widths = [_width(column, column[0] in NAMES) for column in zip(heads, *cells, strict=True)]
+        if sum(widths) + padding * len(widths) + 2 <= width:
+            shown = RichTable(box=box.SIMPLE_HEAD, collapse_padding=form is _folded)
+            for head in heads:
+                words = head in NAMES
+                shown.add_column(head, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+            for row in cells:
+                shown.add_row(*row)
+            return shown
+    shown = RichTable(box=box.SIMPLE, show_header=False)
+    for _ in range(2):
+        shown.add_column(overflow="fold")
+    for row in rows:
+        for name, cell in zip(names, row, strict=True):
+            shown.add_row(name, cell, end_section=name == names[-1])
     return shown
+
+
+def _width(column: Sequence[str], words: bool) -> int:
+    """The columns of text that a heading and its cells need; words may be broken."""
+    longest = max(len(line) for cell in column for line in cell.split("\n"))
+    return min(longest, LEAST) if words else longest
+
+
+def _folded(cell: str) -> str:
+    """`0.099 ± 0.183` and its like on two lines or three."""
+    return re.sub(r" (?=± |to |/ |\(|s$)", "\n", cell)
 
 
 def html_table(table: Table) -> str:

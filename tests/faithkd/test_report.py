@@ -1,17 +1,21 @@
 """Reports: the page stands alone and says what the certificates say; odd runs do not break it."""
 
+import io
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from rich.console import Console
 
 from faithkd import UserError
 from faithkd.report import RunFolder, read_run, write_report
 from faithkd.report.figures import intervals
+from faithkd.report.tables import Table, run_table, terminal_table
 from tests.faithkd.pages import Page
 from tests.faithkd.running import certificates, certify, run
 
@@ -141,3 +145,42 @@ def test_certificates_without_witnesses_are_refused(tmp_path):
     (folder / "witnesses.npz").unlink()
     with pytest.raises(UserError, match="no witnesses"):
         read_run(folder)
+
+
+def printed(table: Table, width: int) -> str:
+    """What a terminal of that width shows."""
+    console = Console(width=width, file=io.StringIO())
+    console.print(terminal_table(table, width))
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 79, 80, 81, 110, 200])
+@pytest.mark.parametrize("name", ["radius (normalised)", "network"])
+def test_a_terminal_of_any_width_shows_every_figure(width, name):
+    columns = (name, "EMPLB", "FAITHUB", "gap", "imitation", "agreement", "searched", "time")
+    first = "0.05" if name != "network" else "a-network-with-a-long-name" * 3
+    cells = (
+        first,
+        "0.099 ± 0.183",
+        "0.120 ± 0.212",
+        "0.0217",
+        "1000 / 2000 / 3000",
+        "91.0 to 92.5 %",
+        "93.5 %",
+        "12345.6 s",
+    )
+    text = printed(Table(tuple((column, "") for column in columns), (cells,)), width)
+    assert max(map(len, text.splitlines())) <= width and "…" not in text
+    # Folded cells stand in one column: read down, every letter of every cell is there.
+    shown, wanted = Counter("".join(text.split())), Counter("".join("".join(cells).split()))
+    assert wanted <= shown
+    if width >= 40:
+        for figure in ("0.099", "0.183", "0.120", "0.212", "0.0217", "91.0", "92.5", "93.5", "12345.6"):
+            assert figure in text
+
+
+def test_the_usual_table_is_one_row_a_radius_on_eighty_columns(finished):
+    table = run_table([read_run(finished).summary])
+    text = printed(table, 80)
+    head = next(line for line in text.splitlines() if "EMPLB" in line)
+    assert all(name in head for name, _ in table.columns if "radius" not in name and name != "images")
