@@ -26,8 +26,9 @@ from verify.problem import Options, Progress
 
 SLOW_PART, LEAST_PART, MOST_PART, PARTS = 5, 25, 64, 16
 """Images of a part: few where one takes long; else as many as leave PARTS parts a radius, for a larger batch costs less an image."""
-PROGRAMS = frozenset({"lp-boxes", "lp", "milp"})
-SLOW = PROGRAMS | frozenset({"minlp"})
+EXACT = frozenset({"milp", "minlp"})
+SLOW = EXACT | frozenset({"lp-boxes", "lp"})
+"""The methods that hand programs to a solver; those of EXACT have binaries."""
 
 
 @dataclass(frozen=True)
@@ -176,12 +177,10 @@ def _architectures(names: tuple[str, ...]) -> tuple[str | None, str | None]:
 
 
 def _check_solver(request: Request) -> None:
-    """Ask for the solver now, so that a missing one or a licence that has run out is said before the work begins."""
+    """Ask for the solver now, so that a missing one, a broken one or a licence that has run out is said before the work begins."""
     solvers.check_name(request.solver)
-    if request.method in PROGRAMS:
-        program = solvers.Program()
-        program.add_variable(0.0, 1.0)
-        solvers.open_session(program, request.solver).close()
+    if request.method in SLOW:
+        solvers.try_out("scip" if request.method == "minlp" else request.solver, binaries=request.method in EXACT)
 
 
 def _select(request: Request, card: Card) -> Dataset:

@@ -46,7 +46,7 @@ class GurobiSession:
             self.maximise(np.empty(0, np.int64), np.empty(0), Limits(seconds=0.0))
 
     def maximise(self, columns: Integers, values: Floats, limits: Limits) -> Outcome:
-        """See `Session`; `ObjBound` is the bound, whatever the status."""
+        """See `Session`; `ObjBound` is the bound of a run that ended by itself or at the limit."""
         model, gurobi = self._model, self._gurobi
         model.setObjective(self._linear(columns, values), gurobi.GRB.MAXIMIZE)
         model.Params.TimeLimit = max(limits.seconds, 0.0)
@@ -58,6 +58,8 @@ class GurobiSession:
             raise _unavailable(error, self._size) from error
         if model.Status == gurobi.GRB.INTERRUPTED:
             raise KeyboardInterrupt  # Gurobi takes Ctrl-C for itself.
+        if model.Status not in (gurobi.GRB.OPTIMAL, gurobi.GRB.TIME_LIMIT, gurobi.GRB.CUTOFF):
+            return Outcome(float("inf"), False)
         closed = model.Status == gurobi.GRB.OPTIMAL
         point = np.array(model.getAttr("X", self._variables)) if model.SolCount else None
         if model.Status == gurobi.GRB.CUTOFF:
