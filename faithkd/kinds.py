@@ -9,18 +9,30 @@ from faithkd.archives import open_zip
 from faithkd.errors import UserError
 from faithkd.files import open_regular
 
-_HEAD = 512
-_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""The number that PyTorch before 1.6 begins a file with, pickled."""
-
 SAFETENSORS, STATE, PICKLE = "a safetensors file", "a file of torch.save", "a pickle"
 SCRIPT, PROGRAM = "a TorchScript file (torch.jit.save)", "an exported program (torch.export.save)"
 ARRAYS, ARRAY = "a NumPy archive (.npz)", "a NumPy array (.npy)"
+ARCHIVE = "a zip archive"
+
+_ENDINGS = {".onnx": "an ONNX model", ".pb": "a TensorFlow graph", ".mlmodel": "a Core ML model"}
+_HDF5, _KERAS, _LITE, _GGUF = (
+    "an HDF5 file, as Keras writes it",
+    "a Keras model",
+    "a TensorFlow Lite model",
+    "a GGUF file",
+)
+MODELS = (_HDF5, _KERAS, _LITE, _GGUF, *_ENDINGS.values())
+"""Networks of other programs."""
+
+_HEAD, _LARGEST_ARCHIVE = 512, 2**40
 _BEGINNINGS = {
+    # The number that PyTorch before 1.6 begins a file with, pickled.
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": STATE,
+    **{b"\x80" + bytes([protocol]): PICKLE for protocol in range(2, 6)},
     b"version https://git-lfs": "a pointer of Git LFS, which stands for the file itself (git lfs pull fetches it)",
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file, as Keras writes it",
+    b"\x89HDF\r\n\x1a\n": _HDF5,
     b"\x93NUMPY": ARRAY,
-    b"GGUF": "a GGUF file",
+    b"GGUF": _GGUF,
     b"\x1f\x8b": "a gzip file",
     b"BZh": "a bzip2 file",
     b"\xfd7zXZ": "an xz file",
@@ -31,7 +43,6 @@ _BEGINNINGS = {
     b"\xff\xd8\xff": "a picture",
     b"\x7fELF": "a program",
 }
-_ENDINGS = {".onnx": "an ONNX model", ".pb": "a TensorFlow graph", ".mlmodel": "a Core ML model"}
 
 
 def kind_of(path: str | Path) -> str:
@@ -44,28 +55,24 @@ def kind_of(path: str | Path) -> str:
         size = os.fstat(file.fileno()).st_size
     if not head:
         return "an empty file"
-    if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8:
-        return SAFETENSORS
+    if head[8:9] == b"{":
+        fits = 2 <= int.from_bytes(head[:8], "little") <= size - 8
+        return SAFETENSORS if fits else "a damaged or truncated safetensors file"
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return _archive(path)
-    if head.startswith(_LEGACY):
-        return STATE
-    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return PICKLE
     if head[4:8] == b"TFL3":
-        return "a TensorFlow Lite model"
+        return _LITE
     if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         return "a web page"
     known = next((phrase for start, phrase in _BEGINNINGS.items() if head.startswith(start)), None)
-    return (
-        known or _ENDINGS.get(path.suffix.lower()) or ("a text file" if _is_text(head) else "a file of an unknown kind")
-    )
+    text = "a text file" if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head) else "a file of an unknown kind"
+    return known or _ENDINGS.get(path.suffix.lower(), text)
 
 
 def _archive(path: Path) -> str:
     """What a zip archive is, by the names in it."""
     try:
-        with open_zip(path, 2**40) as archive:
+        with open_zip(path, _LARGEST_ARCHIVE) as archive:
             names = archive.namelist()
     except UserError:
         return "a damaged or truncated zip archive"
@@ -77,8 +84,8 @@ def _archive(path: Path) -> str:
     if "data.pkl" in inner:
         return STATE
     if "model.weights.h5" in names:
-        return "a Keras model"
-    return ARRAYS if names and all(name.endswith(".npy") for name in names) else "a zip archive"
+        return _KERAS
+    return ARRAYS if names and all(name.endswith(".npy") for name in names) else ARCHIVE
 
 
 def _folder(path: Path) -> str:
@@ -87,7 +94,3 @@ def _folder(path: Path) -> str:
     inner = next((path / name for name in names if (path / name).is_file()), None)
     inner = inner or next(iter(sorted(path.glob("*.safetensors"))), None)
     return f"{path} is a folder; give the file in it, {inner}" if inner else f"{path} is a folder; give a file"
-
-
-def _is_text(head: bytes) -> bool:
-    return all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
+
+DEEPEST = 100
+"""Levels of lists and objects in one another."""
 
 
 def loads(text: str | bytes) -> Any:
@@ -14,9 +18,19 @@ def loads(text: str | bytes) -> Any:
     Those are a name that stands twice in one object, NaN and the infinities, numbers beyond float64, and nesting that is too deep.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_number)
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_number)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]
+    if level:
+        raise ValueError("it is nested too deeply")
+    return value
+
+
+def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

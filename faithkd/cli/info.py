@@ -55,11 +55,11 @@ def _summary(card: Card) -> list[tuple[str, str]]:
         ("data set", card.dataset),
         ("trained by", _training(card)),
         ("source", card.recipe.get("source") if isinstance(card.recipe, dict) else None),
-        ("teacher", ", ".join([card.teacher] if isinstance(card.teacher, str) else card.teacher or ())),
+        ("teacher", ", ".join(map(_plain, [card.teacher] if isinstance(card.teacher, str) else card.teacher or ()))),
         ("figures", _named(numbers)),
         ("written by", _named(card.versions)),
     ]  # fmt: skip
-    return [(name, value) for name, value in rows if value]
+    return [(name, _plain(value)) for name, value in rows if value]
 
 
 def _training(card: Card) -> str:
@@ -77,7 +77,9 @@ def _named(values: dict[str, Any]) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(_plain, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    # A card is another's word: what would steer a terminal is shown, not sent.
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _count(metric: Any) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from faithkd.archives import DAMAGE, ENCRYPTED, PACKINGS, open_zip
 from faithkd.errors import UserError
 from faithkd.files import CHUNK
-from faithkd.kinds import ARRAY, ARRAYS, kind_of
+from faithkd.kinds import ARCHIVE, ARRAY, ARRAYS, kind_of
 
 ROOM, TIMES = 2**28, 100
 """The numbers of a file may take so many bytes as float32, or so many times the file's own size where that is more."""
@@ -27,7 +27,7 @@ def read_arrays(path: Path, names: Iterable[str], optional: Iterable[str] = ()) 
     kind = kind_of(path)
     if kind == ARRAY:
         raise UserError(f"{path} is one array (.npy); save images and labels together with numpy.savez")
-    if kind not in (ARRAYS, "a zip archive"):
+    if kind not in (ARRAYS, ARCHIVE):
         raise UserError(f"{path} is not a readable .npz file but {kind}; save images and labels with numpy.savez")
     with open_zip(path, LARGEST) as archive:
         held = archive.namelist()
@@ -69,7 +69,9 @@ def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     try:
         return readers[npy.read_magic(member)](member)
-    except Exception as error:  # NumPy evaluates the header as a Python literal, and lets through whatever its parts raise.
+    except (
+        Exception
+    ) as error:  # NumPy evaluates the header as a Python literal, and lets through whatever its parts raise.
         raise ValueError("no header of numbers") from error
 
 

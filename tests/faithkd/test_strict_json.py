@@ -34,6 +34,7 @@ def test_what_json_can_say_comes_back(value):
         ("[-1e400]", "beyond"),
         ("[" * 100_000, "nested"),
         ('{"a":' * 100_000, "nested"),
+        ("[" * 101 + "]" * 101, "nested"),
         ("9" * 10_000, None),
         (b"\xff\xfe\xfa", None),
     ],
@@ -41,3 +42,7 @@ def test_what_json_can_say_comes_back(value):
 def test_what_is_none_or_means_several_things_is_refused(text, words):
     with pytest.raises(ValueError, match=words):
         loads(text)
+
+
+def test_what_is_nested_as_deep_as_may_be():
+    assert loads("[" * 99 + "1" + "]" * 99)
