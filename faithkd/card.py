@@ -75,6 +75,20 @@ def read_card(name_or_path: str | Path) -> Card:
     return Card.from_json(metadata[KEY], path)
 
 
+def read_own_card(name_or_path: str | Path, what: str) -> Card:
+    """The card of a network of which nothing else can be said, so that it must be a checkpoint of faithkd. what: its part, for messages."""
+    path = find(name_or_path)
+    kind = kind_of_network(path)
+    if kind == SAFETENSORS and KEY not in read_metadata(path):
+        kind = "a safetensors file without faithkd metadata"
+    if kind != SAFETENSORS:
+        raise UserError(
+            f"{what} must be a checkpoint of faithkd or an embedded network, but {path} is {kind}; in Python, faithkd.load reads a state "
+            "dict, and faithkd.checkpoint.save writes a checkpoint of it"
+        )
+    return read_card(path)
+
+
 def compatible(teacher: Card, student: Card) -> None:
     """Raise `UserError` unless teacher and student read the same images and decide among the same classes of the same data."""
     for what, one, other in (

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 import verify
-from faithkd import checkpoint, data, embedded, metrics
+from faithkd import checkpoint, data, embedded, imports, metrics
 from faithkd.card import Card, check_data, compatible
 from faithkd.certification.request import Request
+from faithkd.checkpoint import Said
 from faithkd.data import Dataset
 from faithkd.errors import UserError
 from faithkd.files import sha256
+from faithkd.models import Network
 from faithkd.report.run_folder import Arrays
 from faithkd.report.summary import Certificate
 from verify import solvers
@@ -45,8 +47,8 @@ class Job:
     """A certification that can start. The images are in the order of their positions; `scale` turns a radius into pixels."""
 
     request: Request
-    teacher: nn.Module
-    student: nn.Module
+    teacher: Network
+    student: Network
     dataset: Dataset
     scale: float
     checksums: dict[str, str]
@@ -144,15 +146,15 @@ def prepare(request: Request) -> Job:
     request.check()
     chain_of(request.method)
     _check_solver(request)
-    teacher, student = (
-        checkpoint.load(name, architecture) for name, architecture in zip(
-            (request.teacher, request.student), _architectures(request.architecture), strict=True
-        )
-    )  # fmt: skip
+    imports.check(request.imports)
+    # What an architecture for any data is built for.
+    dataset = None if request.data is None else _data(request)
+    said = Said(request.architecture, request.mean, request.std, dataset)
+    teacher, student = checkpoint.load_all((request.teacher, request.student), said)
     cards: list[Card] = [model.card for model in (teacher, student)]
     compatible(*cards)
     request = request.with_defaults(cards[0].dataset)
-    dataset = _select(request, cards[0])
+    dataset = _select(request, dataset or _data(request), cards[0])
     checksums = {
         "teacher": sha256(embedded.find(request.teacher)),
         "student": sha256(embedded.find(request.student)),
@@ -165,17 +167,6 @@ def prepare(request: Request) -> Job:
     return Job(request, teacher, student, dataset, scale, checksums)
 
 
-def _architectures(names: tuple[str, ...]) -> tuple[str | None, str | None]:
-    """For teacher and student; a name alone is for both."""
-    if not names:
-        return None, None
-    if len(names) > 2:
-        raise UserError(
-            f"--architecture can be given once or twice, for teacher and student, but is given {len(names)} times"
-        )
-    return tuple(None if name == "none" else name for name in (names[0], names[-1]))  # type: ignore[return-value]
-
-
 def _check_solver(request: Request) -> None:
     """Ask for the solver now, so that a missing one, a broken one or a licence that has run out is said before the work begins."""
     solvers.check_name(request.solver)
@@ -183,9 +174,13 @@ def _check_solver(request: Request) -> None:
         solvers.try_out("scip" if request.method == "minlp" else request.solver, binaries=request.method in EXACT)
 
 
-def _select(request: Request, card: Card) -> Dataset:
+def _data(request: Request) -> Dataset:
     assert request.data is not None
-    dataset = data.load(request.data, "test", request.data_dir, valid_range=request.valid_range)
+    return data.load(request.data, "test", request.data_dir, valid_range=request.valid_range)
+
+
+def _select(request: Request, dataset: Dataset, card: Card) -> Dataset:
+    assert request.data is not None
     check_data(card, dataset)
     if request.index is None:
         if request.images > len(dataset):

@@ -21,7 +21,9 @@ class Request:
     eps: the radii, in `unit`; None for DEFAULT_RADII. data: a data set's name or an `.npz` file; None for the embedded sample of the
     teacher's data set. valid_range: of the values of an `.npz` file. index: positions in the full data set, in place of `images`
     drawn with `seed`. timeout: seconds an image, or one number for each of `eps`; None for the method's own. clip: whether regions
-    are cut with the valid range. shard: `i/n`, the part of the images to do. architecture: of checkpoints that are plain state dicts.
+    are cut with the valid range. shard: `i/n`, the part of the images to do. architecture, mean, std: of networks that are plain state
+    dicts, see `faithkd.checkpoint.Said`. imports: SHA-256 of the modules of one's own that were imported for it (`faithkd.imports`); they
+    are compared, and never a reason to import anything.
     """
 
     teacher: str = "mnist-teacher"
@@ -45,6 +47,9 @@ class Request:
     device: str = "cpu"
     shard: str = "1/1"
     architecture: tuple[str, ...] = ()
+    mean: tuple[tuple[float, ...], ...] = ()
+    std: tuple[tuple[float, ...], ...] = ()
+    imports: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them."""
@@ -56,8 +61,7 @@ class Request:
         known = {entry.name for entry in fields(cls)}
         if unknown := set(values) - known:
             raise UserError(f"the run was made by another version of faithkd: it has the unknown option {min(unknown)}")
-        arguments: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-        return cls(**arguments)
+        return cls(**{name: _frozen(value) for name, value in values.items()})
 
     def with_defaults(self, dataset: str | None) -> Request:
         """The same with data, radii and unit filled in from the teacher's data set."""
@@ -114,6 +118,11 @@ class Request:
         if not 1 <= place <= total:
             raise UserError(f"--shard must be i/n with 1 <= i <= n, such as 2/4, but is {self.shard!r}")
         return place, total
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, also inside."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def radius_label(eps: float, unit: str | None = None) -> str:

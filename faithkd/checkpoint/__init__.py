@@ -8,6 +8,7 @@ from pathlib import Path
 from faithkd.card import Card, check_data, compatible, read_card
 from faithkd.checkpoint.foreign import Foreign, read_foreign
 from faithkd.checkpoint.own import read_own
+from faithkd.checkpoint.several import Said, load_all
 from faithkd.checkpoint.storing import card_for, check_storable, save
 from faithkd.embedded import find
 from faithkd.files import sha256
@@ -17,12 +18,14 @@ from faithkd.models.registry import Facts
 __all__ = [
     "Card",
     "Foreign",
+    "Said",
     "card_for",
     "check_data",
     "check_storable",
     "compatible",
     "find",
     "load",
+    "load_all",
     "read_card",
     "save",
     "sha256",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from functools import partial
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 import faithkd
 from faithkd.card import KEY, Card
-from faithkd.checkpoint.fitting import restored
-from faithkd.checkpoint.own import described
+from faithkd.checkpoint.own import read_own
 from faithkd.errors import UserError
 from faithkd.files import atomic
 from faithkd.models import Network
@@ -43,13 +42,13 @@ def card_for(model: Network, **known: Any) -> Card:
 def check_storable(model: Network, card: Card, images: Tensor) -> None:
     """Raise `UserError` unless the network comes back from a file as it is: the same tensors, and the same logits for `images`."""
     name = f"the network {model.architecture}"
-    content = _stored(model, card)
-    stored = Card.from_json(card.to_json(), name)
-    try:
-        tensors = safetensors.torch.load(content)
-    except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
-        raise _not_storable(model, error) from error
-    read = restored(partial(described, stored), stored, tensors, f"{name}, as it would be stored,")
+    with tempfile.TemporaryDirectory(prefix="faithkd-") as folder:
+        path = Path(folder) / "network.safetensors"
+        save(path, model, card)
+        try:
+            read = read_own(path)
+        except UserError as error:
+            raise UserError(f"{name} would not come back from a file: {str(error).replace(str(path), 'it')}") from error
     modes = [(module, module.training) for module in model.modules()]
     try:
         one, other = _logits(model.eval(), images), _logits(read, images)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faithkd.cli.options import debug_option
+from faithkd.cli.options import console, debug_option, network_options
+from faithkd.text import printable
 
 if TYPE_CHECKING:
     from faithkd.card import Card
@@ -14,19 +15,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model")
+@network_options
+@click.option("--data", metavar="NAME|FILE.npz", help="The data that an --architecture for any data is built for.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole card as JSON, with every setting and figure.")
 @debug_option
-def info(model: str, as_json: bool) -> None:
-    """Show the card of MODEL: an embedded network's name, or the path of a checkpoint."""
+def info(model: str, as_json: bool, **said: Any) -> None:
+    """Show the card of MODEL: an embedded network's name, or the path of a checkpoint or, with --architecture, of a state dict."""
     from faithkd.card import read_card
     from faithkd.embedded import find
 
     path = find(model)
-    card = read_card(path)
+    card = _card_of_weights(model, **said) if any(said.values()) else read_card(path)
     if as_json:
         click.echo(card.to_json())
         return
-    from rich.console import Console
     from rich.table import Table
 
     from faithkd.files import sha256
@@ -35,12 +37,23 @@ def info(model: str, as_json: bool) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in (("network", model), *_summary(card), ("SHA-256", sha256(path))):
-        table.add_row(name, value)
-    console = Console(highlight=False, markup=False)
-    console.width = max(console.width, 100)
-    console.print(table)
+        table.add_row(name, printable(value))
+    shown = console(100)
+    shown.print(table)
     if hidden := sum(map(_count, card.metrics.values())):
-        console.print(f"{hidden} recorded figures and every setting: faithkd info {model} --json", style="dim")
+        command = printable(f"faithkd info {model} --json")
+        shown.print(f"{hidden} recorded figures and every setting: {command}", style="dim")
+
+
+def _card_of_weights(model: str, data: str | None, **said: Any) -> Card:
+    """The card that a state dict gets when it is read."""
+    from faithkd.checkpoint import Said, load_all
+    from faithkd.data import load
+    from faithkd.data.catalogue import PUBLISHED
+
+    facts = data if data is None or data.removesuffix("-sample") in PUBLISHED else load(data)
+    (network,) = load_all([model], Said(**said, dataset=facts))
+    return network.card
 
 
 def _summary(card: Card) -> list[tuple[str, str]]:
@@ -77,9 +90,7 @@ def _named(values: dict[str, Any]) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(_plain, value))
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    # A card is another's word: what would steer a terminal is shown, not sent.
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _count(metric: Any) -> int:

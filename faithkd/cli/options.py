@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from faithkd.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Radius(click.ParamType):  # type: ignore[type-arg]
@@ -42,6 +48,66 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
         return tuple(numbers)
 
 
+class Statistics(click.ParamType):  # type: ignore[type-arg]
+    """A number, or one a channel: `0.1307`, `0.4914,0.4822,0.4465`."""
+
+    name = "statistics"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> tuple[float, ...]:
+        """The numbers in the order given."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(word) for word in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number, or one a channel such as 0.49,0.48,0.45", parameter, context)
+        if not all(map(math.isfinite, numbers)):
+            self.fail(f"{value!r} is not of finite numbers", parameter, context)
+        return numbers
+
+
+def _import(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
+    if names:
+        from faithkd.imports import load_all
+
+        load_all(names)
+
+
+import_option = click.option(
+    "--import",
+    metavar="MODULE|FILE.py",
+    multiple=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_import,
+    help="Import a module of your own that registers networks or methods.",
+)
+valid_range_option = click.option(
+    "--valid-range", type=float, nargs=2, metavar="LOW HIGH", help="Range of the floating-point values in an .npz file."
+)
+
+
+def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what a network is whose file does not: each once for all networks, or once for each in their order."""
+    decorators = [
+        click.option(
+            "--architecture", multiple=True, metavar="NAME",
+            help="Of a network that is a plain state dict; none for one that is not. Once for all networks, or once for each.",
+        ),
+        click.option(
+            "--mean", multiple=True, type=Statistics(), metavar="M[,M...]",
+            help="What a plain state dict's inputs are normalised with: pixels in [0, 1] less M, over S; 0 and 1 for raw pixels.",
+        ),
+        click.option("--std", multiple=True, type=Statistics(), metavar="S[,S...]", help="See --mean."),
+        import_option,
+    ]  # fmt: skip
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
+
+
 def debug_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--debug` after the command's name, as good as before it."""
 
@@ -64,7 +130,23 @@ data_dir_option = click.option(
 
 def say(message: str) -> None:
     """A line for the person, on stderr."""
-    click.echo(message, err=True)
+    click.echo(printable(message, lines=True), err=True)
+
+
+def tell(message: str) -> None:
+    """A line of the answer, on stdout; names that come from files cannot command the terminal."""
+    click.echo(printable(message, lines=True))
+
+
+def console(least: int = 0) -> Console:
+    """Where tables are shown, as wide as the terminal and at least so wide; brackets in names are shown, not obeyed."""
+    from rich.console import Console
+
+    made = Console(highlight=False, markup=False, emoji=False)
+    if not made.is_terminal:
+        made.width = 110
+    made.width = max(made.width, least)
+    return made
 
 
 def on_terminal() -> bool:

@@ -143,7 +143,7 @@ def build(
     """
     if architecture.name not in ARCHITECTURES:
         raise UserError(
-            f"unknown architecture {architecture.name!r}; known are {', '.join(ARCHITECTURES)}, and those that your program registers"
+            f"unknown architecture {architecture.name!r}; known are {', '.join(ARCHITECTURES)}, and those of a module given with --import"
         )
     _check_normalisation(architecture, mean, std)
     try:

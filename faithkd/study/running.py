@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import faithkd
 from faithkd.certification import certify, new_folder, prepare
+from faithkd.certification.questions import questions
 from faithkd.certification.request import Request
 from faithkd.certification.run import environment
 from faithkd.errors import UserError
+from faithkd.imports import as_options
 from faithkd.report.run_folder import SUMMARY, RunFolder
 from faithkd.study import networks as known
 from faithkd.study.folder import StudyFolder
@@ -46,6 +49,8 @@ def run(folder: StudyFolder, *, workers: int = 1, say: Say = lambda message: Non
     with folder.session(workers):
         names = known.resolve(plan, folder.path, workers, say)
         _remember(folder, names)
+        for line in questions(faithkd.load(names["teacher"]), drawn(plan), _in_pixels(plan), names["teacher"]):
+            say(f"Note: {line}")
         searches, certificates = _searches(folder, names), _certificates(folder, names)
         say(
             f"{plan.dataset}, {plan.images} images, left to do: {len(searches)} searches of accuracy, agreement and EMPLB, and "
@@ -60,6 +65,10 @@ def run(folder: StudyFolder, *, workers: int = 1, say: Say = lambda message: Non
                 task.function(*task.arguments, workers, say)
         if folder.search(PLANE) is None:
             measure_plane(folder, names)
+
+
+def _in_pixels(plan: Plan) -> dict[str, float]:
+    return {label: eps * plan.std for label, eps in plan.labels.items()}
 
 
 def _remember(folder: StudyFolder, names: dict[str, str]) -> None:
@@ -132,4 +141,4 @@ class _Shares:
 
 def resume_command(folder: StudyFolder) -> str:
     """What continues a study."""
-    return f"faithkd benchmark {folder.plan.dataset} --resume --out {shlex.quote(str(folder.path))}"
+    return f"faithkd benchmark {folder.plan.dataset} --resume --out {shlex.quote(str(folder.path))}{as_options()}"

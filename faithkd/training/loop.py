@@ -10,6 +10,7 @@ from typing import Any
 
 from faithkd import checkpoint
 from faithkd import device as devices
+from faithkd.card import read_own_card
 from faithkd.checkpoint import compatible, sha256
 from faithkd.data.catalogue import PUBLISHED
 from faithkd.data.records import Dataset
@@ -62,7 +63,7 @@ def train(
             progress, say = None, lambda message: None
         several = [] if teacher is None else [teacher] if isinstance(teacher, str | Path) else list(teacher)
         imitated = [Teacher.load(name_or_path, place) for name_or_path in several]
-        begun = None if student_from is None else checkpoint.load(student_from)
+        begun = None if student_from is None else _begun(student_from)
         plan = Plan(
             recipe,
             find_method(recipe.method),
@@ -133,6 +134,11 @@ def _train(
     return trained
 
 
+def _begun(name_or_path: Model) -> Network:
+    read_own_card(name_or_path, "the network to begin with")
+    return checkpoint.load(name_or_path)
+
+
 def total_epochs(recipe: Recipe) -> int:
     """The number of epochs that training by a recipe takes, all loops of its method together."""
     method = find_method(recipe.method)
@@ -182,6 +188,10 @@ def _check(plan: Plan, teachers: Sequence[Teacher], begun: Network | None) -> No
             f"{recipe.architecture} reads images of shape {student.input_shape} in {student.classes} classes, but {data.name} has "
             f"{data.image_shape} and {data.classes}; give other data"
         )
+    if not any(weight.requires_grad for weight in student.parameters()):
+        raise UserError(f"the network {recipe.architecture} has no parameters that can be trained; give another one")
+    # Now, and not when the last epoch is to be saved.
+    checkpoint.check_storable(student, plan.card(student), data.images[:2])
     for teacher in teachers:
         compatible(teacher.card, plan.card(student))
     _check_number(method.name, method.teachers, len(teachers))

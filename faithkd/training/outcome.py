@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from faithkd import checkpoint
+from faithkd.card import read_own_card
 from faithkd.checkpoint import Card
 from faithkd.embedded import find
 from faithkd.errors import UserError
@@ -41,9 +42,8 @@ class Teacher:
     @classmethod
     def load(cls, name_or_path: str | Path, device: torch.device) -> Teacher:
         """Read a checkpoint onto a device, its weights without gradients. Raises `UserError` when it cannot be read."""
+        card = read_own_card(name_or_path, "a teacher")
         model = checkpoint.load(name_or_path)
-        card = model.card
-        assert isinstance(card, Card)
         return cls(model.to(device).requires_grad_(False), sha256(find(name_or_path)), card)
 
 

@@ -13,9 +13,10 @@ from PIL import Image
 from rich.console import Console
 
 from faithkd import UserError
+from faithkd.cli.tables import terminal_table
 from faithkd.report import RunFolder, read_run, write_report
 from faithkd.report.figures import intervals
-from faithkd.report.tables import Table, run_table, terminal_table
+from faithkd.report.tables import Table, run_table
 from tests.faithkd.pages import Page
 from tests.faithkd.running import certificates, certify, run
 
