@@ -51,6 +51,14 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
+def is_file(name: str | Path) -> bool:
+    """Does a regular file have this name, which may be no possible name at all."""
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def open_regular(path: str | Path) -> BufferedReader:
     """A file opened to be read in binary. Raises `UserError` when there is none, or a folder, a pipe, a device: it never waits."""
     try:

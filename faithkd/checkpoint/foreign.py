@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faithkd.archives import open_zip
 from faithkd.card import KEY, instead, kind_of_network, read_metadata
 from faithkd.checkpoint.fitting import check_names, check_tensors, restored
 from faithkd.checkpoint.names import renamed
@@ -24,13 +19,11 @@ from faithkd.checkpoint.storing import card_for
 from faithkd.data.catalogue import PUBLISHED
 from faithkd.embedded import SAMPLES
 from faithkd.errors import UserError
-from faithkd.files import open_regular
 from faithkd.kinds import SAFETENSORS, STATE
 from faithkd.models import Network, Normalise, build
 from faithkd.models.registry import Facts, described_by
+from faithkd.torch_files import read_plain
 
-LARGEST = 2**34
-"""Bytes of a file."""
 DEEPEST = 3
 """Dictionaries in one another in which a state dict is looked for."""
 NORMALISATION = ("0.scale", "0.shift")
@@ -112,39 +105,8 @@ def _read(path: Path) -> dict[str, Tensor]:
             raise UserError(f"{path} says itself what it is; leave --architecture out")
         return read_tensors(path)
     if kind == STATE:
-        return _state_dict(path, _unpickled(path))
+        return _state_dict(path, read_plain(path))
     raise UserError(f"{path} is {kind}; {instead(kind)}")
-
-
-def _unpickled(path: Path) -> Any:
-    """What a file of `torch.save` holds, read without running anything that it names."""
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > LARGEST:
-            raise UserError(
-                f"at most {LARGEST:,} bytes were expected in {path}, but there are {size:,}; give another file"
-            )
-        _check_packing(path, size)
-        try:
-            with warnings.catch_warnings(action="ignore"):  # torch.load also warns of what it then refuses.
-                return torch.load(file, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise UserError(
-                f"{path} holds pickled objects, which can run code when they are read; save model.state_dict() instead of the model"
-            ) from error
-        except Exception as error:  # torch.load raises many kinds for damaged files, and none of them is a bug here.
-            raise UserError(f"{path} is not a PyTorch file, or a damaged one; save model.state_dict() again") from error
-
-
-def _check_packing(path: Path, size: int) -> None:
-    """PyTorch never packs what it saves, but would unpack it, however much it is."""
-    if not zipfile.is_zipfile(path):
-        return
-    with open_zip(path, LARGEST) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > size:
-            raise UserError(
-                f"{path} is a compressed archive, which torch.save does not write; save model.state_dict() again"
-            )
 
 
 def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:

@@ -11,8 +11,11 @@ from typing import Any, NoReturn
 import click
 
 from faithkd import __version__
+from faithkd.cli.options import say
 from faithkd.errors import UserError
 
+LONGEST = 600
+"""Letters of a sentence."""
 COMMANDS = {
     "certify": "Bound how far a student strays from its teacher, image by image.",
     "train": "Train a teacher by a recipe.",
@@ -88,11 +91,16 @@ def sentence(error: BaseException) -> str:
     return f"an unexpected error, {kind}: {text or 'no message'}; run again with --debug and report it"
 
 
+def shortened(message: str) -> str:
+    """A sentence that quotes what has no end, without its middle."""
+    return message if len(message) <= LONGEST else f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
+
+
 def _end(context: click.Context, message: str, status: int) -> NoReturn:
     if context.find_root().obj["debug"]:
         traceback.print_exc()
     # As it stands: it may begin with a path or a name.
-    click.echo(f"Error: {message.rstrip('.')}." if status == 1 else f"\n{message}", err=True)
+    say(f"Error: {shortened(message).rstrip('.')}." if status == 1 else f"\n{message}")
     context.exit(status)
 
 

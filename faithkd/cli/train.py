@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,18 +119,22 @@ def run_training(recipe: Recipe, teachers: Sequence[str], options: dict[str, Any
 
 def _change(values: dict[str, Any], change: str) -> None:
     """Take over `NAME=VALUE` with VALUE as in TOML, or a word; a name with a dot is an entry of a table."""
+    from faithkd.recipes import toml
+
     name, equals, value = change.partition("=")
     table, dot, entry = name.strip().rpartition(".")
     if not equals or (dot and table not in ("settings", "adversary")):
         raise UserError(f"{change!r} is not a change such as batch_size=256 or settings.alpha=0.9; mend --set")
     try:
-        read = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        read = value.strip()
+        read = toml(f"value = {value}", change)
+    except UserError:
+        read = {"value": value.strip()}
+    if read.keys() != {"value"}:
+        raise UserError(f"{change!r} is more than one change; give each with a --set of its own")
     if dot:
-        values[table] = {**(values[table] or {}), entry: read}
+        values[table] = {**(values[table] or {}), entry: read["value"]}
     else:
-        values[entry] = read
+        values[entry] = read["value"]
 
 
 def _show(trained: Trained) -> None:

@@ -110,7 +110,10 @@ def _train(
         "processes": world.size,
         "keep-epochs": list(keep_epochs),
     }
-    state = State.load(path, options) if resume and path.exists() else State(options)
+    state = State(options)
+    if resume and path.exists():
+        state = State.load(path, options)
+        state.check(plan.network(0).state_dict(), plan.stages, recipe.epochs, ATTEMPTS)
     images = Images.split(plan.data, recipe.held_out, plan.place)
     run = None
     while (state.stage + 1, state.epoch) != (plan.stages, recipe.epochs):
