@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faithkd.cli.options import console, debug_option, network_options
+from faithkd.cli.options import console, debug_option, network_options, valid_range_option
 from faithkd.text import printable
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @network_options
 @click.option("--data", metavar="NAME|FILE.npz", help="The data that an --architecture for any data is built for.")
+@valid_range_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole card as JSON, with every setting and figure.")
 @debug_option
 def info(model: str, as_json: bool, **said: Any) -> None:
@@ -45,13 +46,13 @@ def info(model: str, as_json: bool, **said: Any) -> None:
         shown.print(f"{hidden} recorded figures and every setting: {command}", style="dim")
 
 
-def _card_of_weights(model: str, data: str | None, **said: Any) -> Card:
+def _card_of_weights(model: str, data: str | None, valid_range: tuple[float, float] | None, **said: Any) -> Card:
     """The card that a state dict gets when it is read."""
     from faithkd.checkpoint import Said, load_all
     from faithkd.data import load
     from faithkd.data.catalogue import PUBLISHED
 
-    facts = data if data is None or data.removesuffix("-sample") in PUBLISHED else load(data)
+    facts = data if data is None or data.removesuffix("-sample") in PUBLISHED else load(data, valid_range=valid_range)
     (network,) = load_all([model], Said(**said, dataset=facts))
     return network.card
 

@@ -81,7 +81,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, UserError) or _is(error, "verify.errors", "Unsupported"):
         return text
     if isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "can't allocate memory" in text:
-        return "there is not enough memory; use fewer images, fewer --workers or a smaller model"
+        return "there is not enough memory; use fewer images, fewer worker processes or a smaller model"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk is full{_of(error)}; make room and try again"
     if isinstance(error, OSError) and error.strerror:

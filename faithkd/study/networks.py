@@ -41,14 +41,22 @@ def resolve(plan: Plan, folder: Path, workers: int, say: Say) -> dict[str, str]:
     return {name: str(path) for name, path in paths.items()}
 
 
-def describe(names: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """What is known of each network: its file's SHA-256, size, seed, and whether it was trained by the package's recipe as it is."""
-    return {name: _described(name, source) for name, source in names.items()}
+def describe(names: dict[str, str], std: float) -> dict[str, dict[str, Any]]:
+    """What is known of each network: its file's SHA-256, size, seed, and whether it was trained by the package's recipe as it is.
+
+    std: of the data set, which a normalised radius means. Raises `UserError` for a network that is normalised otherwise.
+    """
+    return {name: _described(name, source, std) for name, source in names.items()}
 
 
-def _described(name: str, source: str) -> dict[str, Any]:
+def _described(name: str, source: str, std: float) -> dict[str, Any]:
     path = find(source)
     card = read_own_card(path, f"the {name} of a study")
+    if card.normalisation["std"] != std:
+        raise UserError(
+            f"the radii of a study are in units of the data's std, {std:g}, but the {name} ({path}) is normalised with "
+            f"{card.normalisation['std']}; give networks that were trained with the data's own"
+        )
     hidden = card.architecture["arguments"].get("hidden", [])
     return {
         "source": source,

@@ -73,7 +73,7 @@ def _in_pixels(plan: Plan) -> dict[str, float]:
 
 def _remember(folder: StudyFolder, names: dict[str, str]) -> None:
     """Keep which networks these are; refuse others than the study began with."""
-    networks = known.describe(names)
+    networks = known.describe(names, folder.plan.std)
     for name, before in folder.record["networks"].items():
         if before["sha256"] != networks[name]["sha256"]:
             raise UserError(

@@ -214,7 +214,7 @@ def _check_number(method: str, wanted: int | None, given: int) -> None:
     if wanted == 0 and given:
         raise UserError(f"the method {method} has no teacher, but one was given; leave it out or take another method")
     if given == 0 and wanted != 0:
-        raise UserError(f"the method {method} needs a teacher; give one")
+        raise UserError(f"the method {method} needs a teacher; give one (faithkd distill {method} --teacher MODEL)")
     if wanted is not None and given != wanted:
         raise UserError(
             f"the method {method} has a number of {wanted} teachers, but {given} were given; repeat --teacher as often, a robust one "

@@ -81,7 +81,7 @@ def trained_before(recipe: Recipe, ancestors: Ancestors, out: Path) -> Trained |
     """
     if not out.exists():
         return None
-    card = checkpoint.read_card(out)
+    card = read_own_card(out, "the network that was trained before")
     for what, same in (
         ("recipe", recipe.same(card.recipe)),
         ("teacher", card.teacher == ancestors.on_card),
@@ -90,7 +90,7 @@ def trained_before(recipe: Recipe, ancestors: Ancestors, out: Path) -> Trained |
         if not same:
             raise UserError(f"{out} was trained by another {what}; choose another place, or start without resuming")
     last = out.with_suffix(".last.safetensors")
-    return Trained(out, last, card, checkpoint.read_card(last))
+    return Trained(out, last, card, read_own_card(last, "the last epoch of what was trained before"))
 
 
 Epoch = tuple[Mapping[str, Tensor], Mapping[str, float]]
