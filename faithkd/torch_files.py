@@ -51,17 +51,17 @@ def save_sealed(path: Path, content: Any) -> None:
         file.write(sealed.digest.digest())
 
 
-def read_sealed(path: Path) -> Any:
-    """What `save_sealed` wrote. Raises `UserError` when it is anything else, or a single bit has changed."""
+def read_sealed(path: Path, limit: int = LARGEST) -> Any:
+    """What `save_sealed` wrote, of at most `limit` bytes. Raises `UserError` when it is anything else, or a single bit has changed."""
     with open_regular(path) as file:
-        if not _is_sealed(file):
+        if not _is_sealed(file, limit):
             raise UserError(f"{path} is damaged, cut short or none of faithkd's")
     return read_plain(path)
 
 
-def _is_sealed(file: BufferedReader) -> bool:
+def _is_sealed(file: BufferedReader, limit: int) -> bool:
     left = os.fstat(file.fileno()).st_size - _SEAL
-    if not 0 < left <= LARGEST:
+    if not 0 < left <= limit:
         return False
     digest = hashlib.sha256()
     while left:

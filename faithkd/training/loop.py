@@ -112,8 +112,9 @@ def _train(
     }
     state = State(options)
     if resume and path.exists():
-        state = State.load(path, options)
-        state.check(plan.network(0).state_dict(), plan.stages, recipe.epochs, ATTEMPTS)
+        expected = plan.network(0).state_dict()
+        state = State.load(path, options, expected)
+        state.check(expected, plan.stages, recipe.epochs, ATTEMPTS)
     images = Images.split(plan.data, recipe.held_out, plan.place)
     run = None
     while (state.stage + 1, state.epoch) != (plan.stages, recipe.epochs):

@@ -12,6 +12,9 @@ from torch import Tensor
 from faithkd.errors import UserError
 from faithkd.torch_files import read_sealed, save_sealed
 
+COPIES, REST = 12, 2**26
+"""How often the weights can be in a state, with what optimisers and critics gather, and bytes of all the rest."""
+
 
 @dataclass
 class Best:
@@ -55,13 +58,14 @@ class State:
         save_sealed(path, {**vars(self), "best": vars(self.best)})
 
     @classmethod
-    def load(cls, path: Path, options: dict[str, Any]) -> State:
-        """Read a state that was written under the same options, on the CPU.
+    def load(cls, path: Path, options: dict[str, Any], expected: Mapping[str, Tensor]) -> State:
+        """Read a state that was written under the same options, on the CPU. expected: the weights of a network like the one in training.
 
         Raises `UserError` when the file is damaged or something else, or names the first option that differs.
         """
         try:
-            values = read_sealed(path)
+            size = sum(tensor.nbytes for tensor in expected.values())
+            values = read_sealed(path, limit=COPIES * size + REST)
         except UserError as error:
             raise UserError(f"{error}; {_ANEW.format(path=path)}") from error
         if not (_has(values, _FIELDS) and _has(values["best"], _BEST)):

@@ -163,6 +163,15 @@ def test_a_cbc_that_does_not_look_at_the_clock_is_ended(tmp_path: Path, monkeypa
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+def test_a_licence_that_is_no_file_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "."):
+        monkeypatch.setenv("GRB_LICENSE_FILE", str(tmp_path / name))
+        with pytest.raises(SolverUnavailable, match="which is no file"):
+            open_session(PROGRAM, "gurobi")
+        assert maximum(PROGRAM, OBJECTIVE, "auto") == maximum(PROGRAM, OBJECTIVE, "cbc")
+
+
 class Failing:
     """A solver that answers so many times."""
 
