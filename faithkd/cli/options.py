@@ -29,6 +29,9 @@ class Radius(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is not a number such as 0.1 or 8/255", parameter, context)
 
 
+MOST_NUMBERS = 10**6
+
+
 class Numbers(click.ParamType):  # type: ignore[type-arg]
     """Whole numbers and ranges: `4711`, `3,5,8`, `0-99`."""
 
@@ -42,9 +45,16 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
         for word in value.split(","):
             first, dash, last = word.strip().partition("-") if not word.strip().startswith("-") else (word, "", "")
             try:
-                numbers += range(int(first), int(last) + 1) if dash else [int(first)]
+                start, end = int(first), int(last if dash else first) + 1
             except ValueError:
                 self.fail(f"{word!r} is not a whole number or a range such as 0-99", parameter, context)
+            if not 0 < end - start <= MOST_NUMBERS - len(numbers):
+                self.fail(
+                    f"{word!r} is not a range of 1 to {MOST_NUMBERS:,} numbers, together with those before it",
+                    parameter,
+                    context,
+                )
+            numbers += range(start, end)
         return tuple(numbers)
 
 
