@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from faithkd.errors import UserError
+from faithkd.imports import imported, load_all
 
 SPAWN = multiprocessing.get_context("spawn")
 """How they are started: each is a new interpreter, so that it shares no thread, lock or device with its parent."""
@@ -25,7 +26,7 @@ def workers(count: int, prepare: Callable[..., None] | None = None, *arguments: 
 
     Raises `UserError` when one of them ends unexpectedly.
     """
-    pool = ProcessPoolExecutor(count, SPAWN, initializer=_begin, initargs=(os.getpid(), prepare, arguments))
+    pool = ProcessPoolExecutor(count, SPAWN, initializer=_begin, initargs=(_Modules(), os.getpid(), prepare, arguments))
     try:
         yield pool
     except BrokenProcessPool as error:
@@ -38,7 +39,14 @@ def workers(count: int, prepare: Callable[..., None] | None = None, *arguments: 
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin(parent: int, prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+class _Modules:
+    """The modules that were imported by `faithkd.imports`: where it arrives, they are imported too, before what comes behind it."""
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[Any, ...]]:
+        return load_all, (imported(),)
+
+
+def _begin(modules: object, parent: int, prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import verify
-from faithkd import checkpoint, data, embedded, metrics
+from faithkd import checkpoint, data, embedded, imports, metrics
 from faithkd.card import Card, check_data, compatible
+from faithkd.checkpoint import Said
 from faithkd.data import Dataset
 from faithkd.errors import UserError
 from faithkd.files import sha256
+from faithkd.models import Network
 from faithkd.runs.arrays import LARGEST_IMAGE, MOST_CLASSES, Arrays
-from faithkd.runs.parts import PROGRAMS, Part, cut
+from faithkd.runs.parts import EXACT, SLOW, Part, cut
 from faithkd.runs.records import Certificate, Checksums
 from faithkd.runs.request import Request
 from verify import solvers
@@ -34,8 +36,8 @@ class Job:
     """A certification that can start. The images are in the order of their positions; `scale` turns a radius into pixels."""
 
     request: Request
-    teacher: nn.Module
-    student: nn.Module
+    teacher: Network
+    student: Network
     dataset: Dataset
     scale: float
     classes: int
@@ -128,15 +130,15 @@ def prepare(request: Request) -> Job:
     request.check()
     chain_of(request.method)
     _check_solver(request)
-    teacher, student = (
-        checkpoint.load(name, architecture) for name, architecture in zip(
-            (request.teacher, request.student), _architectures(request.architecture), strict=True
-        )
-    )  # fmt: skip
+    imports.check(request.imports)
+    # What an architecture for any data is built for.
+    dataset = None if request.data is None else _data(request)
+    said = Said(request.architecture, request.mean, request.std, dataset)
+    teacher, student = checkpoint.load_all((request.teacher, request.student), said)
     cards: list[Card] = [model.card for model in (teacher, student)]
     compatible(*cards)
     request = request.with_defaults(cards[0].dataset)
-    dataset = _select(request, cards[0])
+    dataset = _select(request, dataset or _data(request), cards[0])
     _check_size(dataset, cards[0])
     checksums = Checksums(
         teacher=sha256(embedded.find(request.teacher)),
@@ -150,29 +152,20 @@ def prepare(request: Request) -> Job:
     return Job(request, teacher, student, dataset, scale, cards[0].classes, checksums)
 
 
-def _architectures(names: tuple[str, ...]) -> tuple[str | None, str | None]:
-    """For teacher and student; a name alone is for both."""
-    if not names:
-        return None, None
-    if len(names) > 2:
-        raise UserError(
-            f"--architecture can be given once or twice, for teacher and student, but is given {len(names)} times"
-        )
-    return tuple(None if name == "none" else name for name in (names[0], names[-1]))  # type: ignore[return-value]
-
-
 def _check_solver(request: Request) -> None:
-    """Ask for the solver now, so that a missing one or a licence that has run out is said before the work begins."""
+    """Ask for the solver now, so that a missing one, a broken one or a licence that has run out is said before the work begins."""
     solvers.check_name(request.solver)
-    if request.method in PROGRAMS:
-        program = solvers.Program()
-        program.add_variable(0.0, 1.0)
-        solvers.open_session(program, request.solver).close()
+    if request.method in SLOW:
+        solvers.try_out("scip" if request.method == "minlp" else request.solver, binaries=request.method in EXACT)
 
 
-def _select(request: Request, card: Card) -> Dataset:
+def _data(request: Request) -> Dataset:
     assert request.data is not None
-    dataset = data.load(request.data, "test", request.data_dir, valid_range=request.valid_range)
+    return data.load(request.data, "test", request.data_dir, valid_range=request.valid_range)
+
+
+def _select(request: Request, dataset: Dataset, card: Card) -> Dataset:
+    assert request.data is not None
     check_data(card, dataset)
     if request.index is None:
         if request.images > len(dataset):

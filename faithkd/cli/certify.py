@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from faithkd.cli.options import Numbers, Radius, console, data_dir_option, debug_option, device_option, say, tell
+from faithkd.cli.options import (
+    Numbers,
+    Radius,
+    console,
+    data_dir_option,
+    debug_option,
+    device_option,
+    network_options,
+    say,
+    tell,
+    valid_range_option,
+)  # fmt: skip
 from faithkd.errors import UserError
 from faithkd.runs.request import Request
 from faithkd.text import printable
@@ -30,7 +41,7 @@ ENGINES = ("local", "ray")
 @click.argument("student", required=False)
 @click.option("--data", metavar="NAME|FILE.npz", help="Data set  [default: embedded images of the teacher's data set]")
 @data_dir_option
-@click.option("--valid-range", type=float, nargs=2, metavar="LOW HIGH", help="Range of the values in an .npz file.")
+@valid_range_option
 @click.option("--eps", type=Radius(), multiple=True, help="Radius, again for more  [default: two of the paper's]")
 @click.option(
     "--unit", type=click.Choice(["pixel", "normalised"]), help="Of the radius  [default: pixel when --eps is given]"
@@ -55,12 +66,10 @@ ENGINES = ("local", "ray")
 )
 @click.option("--max-nodes", type=int, help="Nodes an image: the limit that makes runs repeatable.")
 @click.option(
-    "--solver", default=DEFAULTS.solver, show_default=True, help="auto, gurobi, highs or cbc, for lp and milp."
+    "--solver", default=DEFAULTS.solver, show_default=True, help="auto, gurobi, highs, cbc or scip, for lp and milp."
 )
 @click.option("--no-search", is_flag=True, help="Only prove: EMPLB is then the difference at the image itself.")
-@click.option(
-    "--architecture", multiple=True, help="Of a checkpoint that is a plain state dict; twice for teacher and student."
-)
+@network_options
 @device_option
 @click.option(
     "--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True,
@@ -106,6 +115,7 @@ def certify(
 
     engine_named(engine)
     job, folder = _resumed(context, options, out) if resume else _begun(options, out)
+    _question(job)
     _run(job, folder, {"engine": engine, "workers": workers}, quiet=as_json)
     if report:
         from faithkd.report import write_report
@@ -156,8 +166,9 @@ def _resumed(context: click.Context, options: dict[str, Any], out: str | None) -
 
 def _request(options: dict[str, Any]) -> Request:
     from faithkd import device
+    from faithkd.imports import fingerprints
 
-    values = {field: options[option] for option, field in FIELDS.items()}
+    values = {field: options[option] for option, field in FIELDS.items()} | {"imports": fingerprints()}
     values |= {
         "clip": not options["no_clip"],
         "search": not options["no_search"],
@@ -167,15 +178,26 @@ def _request(options: dict[str, Any]) -> Request:
 
 
 FIELDS = {
-    name: name for name in Request.__dataclass_fields__ if name not in ("clip", "search")
+    name: name for name in Request.__dataclass_fields__ if name not in ("clip", "search", "imports")
 } | {"no_clip": "clip", "no_search": "search"}  # fmt: skip
+
+
+def _question(job: Job) -> None:
+    """Say what looks wrong before the work begins; it is begun all the same."""
+    from faithkd.certification.questions import questions
+    from faithkd.runs.request import radius_label
+
+    radii = {radius_label(eps): eps * job.scale for eps in job.request.eps or ()}
+    for line in questions(job.teacher, job.dataset, radii, job.request.teacher):
+        say(f"Note: {line}")
 
 
 def _run(job: Job, folder: RunFolder, how: dict[str, Any], quiet: bool) -> None:
     from faithkd.certification.run import certify
     from faithkd.cli.progress import Progress
+    from faithkd.imports import as_options
 
-    command = f"faithkd certify --resume --out {shlex.quote(str(folder.path))}"
+    command = f"faithkd certify --resume --out {shlex.quote(str(folder.path))}{as_options()}"
     try:
         with Progress(job, folder, quiet) as progress:
             certify(job, folder, **how, progress=progress.step)
@@ -189,7 +211,7 @@ def _show(folder: RunFolder, report: bool) -> None:
 
     shown, summary = console(), folder.summary
     shown.print(printable(title_line(summary)), style="bold")
-    shown.print(terminal_table(run_table([summary]), without="images"))
+    shown.print(terminal_table(run_table([summary]), shown.width, without="images"))
     shown.print(proof_line([summary]), style="dim")
     tell(f"Report: {folder.path / 'report.html'}" if report else f"Run folder: {folder.path}")
 

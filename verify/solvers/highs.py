@@ -33,13 +33,15 @@ class HighsSession:
         model.changeColsCost(len(costs), np.arange(len(costs), dtype=np.int32), costs)
         model.setOptionValue("mip_abs_gap", limits.gap)
         model.setOptionValue("time_limit", max(limits.seconds, 0.0))
-        model.run()
+        if model.run() == self._highs.HighsStatus.kError:
+            raise SolverUnavailable("the solver HiGHS stopped with an error; choose solver 'gurobi' or 'cbc'")
         info, status, solution = model.getInfo(), model.getModelStatus(), model.getSolution()
         closed = status == statuses.kOptimal
         point = np.array(solution.col_value) if info.primal_solution_status == 2 else None
         if any(self._program.binary):
-            bound = info.mip_dual_bound
-            return Outcome(bound if np.isfinite(bound) else float("inf"), closed, point, None, int(info.mip_node_count))
+            proved = status in (statuses.kOptimal, statuses.kTimeLimit) and np.isfinite(info.mip_dual_bound)
+            bound = float(info.mip_dual_bound) if proved else float("inf")
+            return Outcome(bound, closed, point, None, int(info.mip_node_count))
         if not closed:
             return Outcome(float("inf"), False)
         return Outcome(info.objective_function_value, True, point, np.array(solution.row_dual))
