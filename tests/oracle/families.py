@@ -216,6 +216,24 @@ def deep(source: Source) -> Case:
     return Case(teacher, student, random_images(source, inputs), radius(source))
 
 
+def towers(source: Source) -> Case:
+    """Up to sixteen layers that first grow and then shrink what passes, or the other way round, by factors of 1e10 to 1e38 each."""
+    inputs, count, half = few_inputs(source), int(source.integers(2, 4)), int(source.integers(1, 9))
+    power = source.uniform(10, 38)
+    growing = source.random() < 0.7
+    networks = []
+    for _ in range(2):
+        network = random_network(source, [inputs, *source.integers(1, 4, 2 * half - 1).tolist(), count], 1.5)
+        powers = np.where(np.arange(2 * half) < half, power, -power) * (1 if growing else -1)
+        reached = np.cumsum(powers)
+        weights = [single(np.abs(w) * 10.0**p) for w, p in zip(network.weights, powers, strict=True)]
+        biases = [single(b * 10.0 ** np.clip(r, -300, 37)) for b, r in zip(network.biases, reached, strict=True)]
+        weights[-1] = single(weights[-1] * source.choice([-1, 1], weights[-1].shape))
+        networks.append(Weights(weights, biases))
+    student = _near(source, networks[0]) if source.random() < 0.3 else networks[1]
+    return Case(networks[0], student, random_images(source, inputs), radius(source))
+
+
 def boxes(source: Source) -> Case:
     """Radii from 1e-9 to 1e3, some inputs without one, images at the range's ends, other ranges and none."""
     inputs, count = int(source.integers(1, 5)), int(source.integers(2, 5))
@@ -275,6 +293,7 @@ FAMILIES: dict[str, Callable[[Source], Case]] = {
     "classes": classes,
     "wide": wide,
     "deep": deep,
+    "towers": towers,
     "boxes": boxes,
     "many": many,
     "steep": steep,

@@ -152,7 +152,7 @@ def _signed(differences: Floats) -> Floats:
 
 
 def _three(teacher: tuple[Integers, int], student: tuple[Integers, int]) -> list[Floats]:
-    """`[i, j]`: the floats nearest to `v_j - v_i` of each network's numbers over its denominator, and of the student's less the teacher's."""
+    """`[i, j]`: the floats nearest to `v_j - v_i` of each network's numbers over its denominator, and of the student's less the other's."""
     shared = lcm(teacher[1], student[1])
     one, other = (values * (shared // denominator) for values, denominator in (teacher, student))
     return [_differences(values, shared) for values in (one, other, other - one)]
