@@ -12,7 +12,7 @@ from tables import Row
 
 import verify
 from tests.oracle import adapters
-from tests.oracle.cases import Case, Floats
+from tests.oracle.cases import Case, Floats, Weights
 from tests.oracle.confidences import certainly_below
 from tests.oracle.exact import Network, Rationals
 from tests.oracle.families import case
@@ -21,6 +21,17 @@ from tests.oracle.truth import MOST_HIDDEN, NEAR, Box, Point, Truth, at_points, 
 
 OUTWARD = ("interval", "crown-boxes", "crown", "alpha-crown", "joint", "complete")
 PROGRAMS = ("lp-boxes", "lp", "milp", "minlp")
+LIMITS: list[dict[str, float]] = [
+    {},
+    {"gap": 1e-3, "max_nodes": 200},
+    {"gap": 0.0, "max_nodes": 60},
+    {"gap": 0.1, "max_nodes": 8},
+    {"gap": 1e-3, "max_bytes": 6000},
+    {"gap": 0.0, "max_nodes": 0},
+    {"delta": 0.05, "gap": 1e-3},
+    {"timeout": 0.0},
+    {"delta": 0.0, "max_nodes": 40},
+]
 Sides = tuple[Floats, Floats]
 ROWS, LAYERS = ("interval", "crown", "alpha-crown", "lp"), ("interval", "crown", "alpha-crown")
 
@@ -45,9 +56,8 @@ def methods(teacher: Network, student: Network, seed: int) -> list[str]:
 
 
 def limits(seed: int) -> dict[str, float]:
-    """Small, and not always the same."""
-    gap, nodes = [(0.01, 100), (1e-3, 200), (0.0, 60), (0.1, 8)][seed % 4]
-    return {"gap": gap, "max_nodes": nodes, "timeout": 1.0}
+    """Small, and not always the same: gaps and deltas down to 0, no nodes or no time, and storage for a handful of nodes."""
+    return {"gap": 0.01, "max_nodes": 100, "timeout": 1.0, **LIMITS[seed % len(LIMITS)]}
 
 
 def differences(family: str, first: int, count: int) -> Row:
@@ -60,7 +70,7 @@ def differences(family: str, first: int, count: int) -> Row:
             points = [extreme_points(network, one.box(k), seed) for k in range(len(one.images))]
             layers = [network.preactivations(own) for own in points]
             differences_of = [_rows(own[-1]) for own in layers]
-            asked, where = (adapters.network(weights), adapters.region(one)), f"{family} {seed} {which}"
+            asked, where = (weights, adapters.region(one)), f"{family} {seed} {which}"
             for method in ROWS if network.inputs < 50 and network.classes <= 12 else ROWS[:-1]:
                 _single(tally, f"differences {method}", partial(_differences, *asked, method), differences_of, where)
             for method in LAYERS:
@@ -97,8 +107,8 @@ def _ask(tally: Tally, one: Case, truths: list[Truth], method: str, where: str, 
     slack = adapters.tolerance(method)
     where = f"{where} {'search' if search else 'no search'}"
     images, eps = adapters.question(one)
-    networks = adapters.network(one.teacher), adapters.network(one.student)
     try:
+        networks = adapters.network(one.teacher), adapters.network(one.student)
         if search or seed % 2:
             found = verify.faithfulness(
                 *networks,
@@ -166,13 +176,15 @@ def _single(tally: Tally, name: str, ask: Callable[[], list[Sides]], truths: lis
         tally.check(name, holds, f"{where} image {k}")
 
 
-def _differences(network: verify.ReluNetwork, region: verify.Region, method: str) -> list[Sides]:
-    low, high = (side.flatten(1).numpy() for side in verify.logit_differences(network, region, method))
+def _differences(weights: Weights, region: verify.Region, method: str) -> list[Sides]:
+    low, high = (
+        side.flatten(1).numpy() for side in verify.logit_differences(adapters.network(weights), region, method)
+    )
     return [(low, high)]
 
 
-def _layers(network: verify.ReluNetwork, region: verify.Region, method: str) -> list[Sides]:
-    found = verify.bounds(network, region, method)
+def _layers(weights: Weights, region: verify.Region, method: str) -> list[Sides]:
+    found = verify.bounds(adapters.network(weights), region, method)
     return [(low.numpy(), high.numpy()) for low, high in zip(found.lower, found.upper, strict=True)]
 
 

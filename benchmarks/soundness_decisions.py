@@ -12,7 +12,7 @@ from tables import Row
 
 import verify
 from tests.oracle import adapters
-from tests.oracle.cases import Case, Weights, single
+from tests.oracle.cases import Case, single
 from tests.oracle.confidences import logits_at
 from tests.oracle.decisions import disagreement, other_decision
 from tests.oracle.families import case
@@ -24,14 +24,13 @@ def decisions(family: str, first: int, count: int) -> Row:
     tally = Tally()
     for seed in range(first, first + count):
         one = one_input(family, seed)
-        networks = [adapters.network(weights) for weights in (one.teacher, one.student)]
         images, _ = adapters.question(one)
         for search in (True, False):
             where = f"{family} {seed} {'search' if search else 'no search'}"
-            _agreement(tally, one, networks, search, where)
+            _agreement(tally, one, search, where)
             decided = logits_at(one.teacher.exact(), [Fraction(value) for value in one.images[0].tolist()])
             label = torch.full((len(images),), int(np.argmax(decided)) if seed % 5 else seed % len(decided))
-            _robustness(tally, one, networks[0], label, search, where)
+            _robustness(tally, one, label, search, where)
     return tally.row()
 
 
@@ -52,16 +51,17 @@ def planted(one: Case, seed: int) -> Case:
     moved = [bias.copy() for bias in one.teacher.biases]
     size = max(1e-30, float(np.abs(one.teacher.biases[-1]).max()))
     moved[-1][seed % len(moved[-1])] += size * [1e-7, 1e-5, 1e-3][seed // 3 % 3]
-    student = Weights(one.teacher.weights, [single(bias) for bias in moved])
+    student = one.teacher._replace(biases=[single(bias) for bias in moved])
     if not places:
         return replace(one, student=student)
     middle = np.clip(float(places[0]), *(one.valid_range or (-np.inf, np.inf)))
     return replace(one, student=student, images=np.float32([[middle]]))
 
 
-def _agreement(tally: Tally, one: Case, networks: list[verify.ReluNetwork], search: bool, where: str) -> None:
+def _agreement(tally: Tally, one: Case, search: bool, where: str) -> None:
     images, eps = adapters.question(one)
     try:
+        networks = adapters.network(one.teacher), adapters.network(one.student)
         found = verify.agreement(*networks, images, eps, valid_range=one.valid_range, search=search)
     except verify.Unsupported:
         tally.refuse("agreement")
@@ -84,12 +84,12 @@ def _agreement(tally: Tally, one: Case, networks: list[verify.ReluNetwork], sear
             tally.check("agreement refuted", differ, f"{where} image {k}: {first} and {second} at {float(point[0])}")
 
 
-def _robustness(
-    tally: Tally, one: Case, network: verify.ReluNetwork, label: torch.Tensor, search: bool, where: str
-) -> None:
+def _robustness(tally: Tally, one: Case, label: torch.Tensor, search: bool, where: str) -> None:
     images, eps = adapters.question(one)
     try:
-        found = verify.robustness(network, images, label, eps, valid_range=one.valid_range, search=search)
+        found = verify.robustness(
+            adapters.network(one.teacher), images, label, eps, valid_range=one.valid_range, search=search
+        )
     except verify.Unsupported:
         tally.refuse("robustness")
         return

@@ -22,6 +22,8 @@ SMALL = [family for family in FAMILIES if family not in ("wide", "many")]
 def plain_logits(network: Weights, point: list[Fraction]) -> list[Fraction]:
     """The definition, one fraction after another."""
     values = point
+    if network.scaling is not None:
+        values = [x * Fraction(s) + Fraction(t) for x, s, t in zip(point, *network.scaling, strict=True)]
     for k, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
         values = values if k == 0 else [max(value, Fraction(0)) for value in values]
         values = [

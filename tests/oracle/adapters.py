@@ -25,7 +25,9 @@ SOLVER_TOLERANCE = 1e-5
 
 
 def network(weights: Weights) -> verify.ReluNetwork:
-    """A network that `verify` takes as it is."""
+    """A network that `verify` takes as it is, or reads from a module where its inputs are scaled."""
+    if weights.scaling is not None:
+        return verify.ReluNetwork.from_module(module(weights), (weights.weights[0].shape[1],))
     biases = tuple(torch.from_numpy(bias.copy()) for bias in weights.biases)
     return verify.ReluNetwork(
         tuple(torch.from_numpy(weight.copy()) for weight in weights.weights),
@@ -36,7 +38,7 @@ def network(weights: Weights) -> verify.ReluNetwork:
 
 def module(weights: Weights) -> nn.Sequential:
     """The same as a torch module in float32."""
-    layers: list[nn.Module] = [nn.Flatten()]
+    layers: list[nn.Module] = [nn.Flatten(), *([] if weights.scaling is None else [Scaling(*weights.scaling)])]
     for weight, bias in zip(weights.weights, weights.biases, strict=True):
         linear = nn.Linear(weight.shape[1], weight.shape[0])
         with torch.no_grad():
@@ -44,6 +46,23 @@ def module(weights: Weights) -> nn.Sequential:
             linear.bias.copy_(torch.from_numpy(bias))
         layers += [linear, nn.ReLU()]
     return nn.Sequential(*layers[:-1])
+
+
+class Scaling(nn.Module):
+    """Inputs times a number and moved by one, each its own."""
+
+    def __init__(self, scale: Floats, shift: Floats) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.from_numpy(scale).float())
+        self.register_buffer("shift", torch.from_numpy(shift).float())
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Scale and shift."""
+        return self.scale, self.shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(n, inputs)` to the same."""
+        return x * self.scale + self.shift
 
 
 def question(case: Case) -> tuple[Tensor, float | Tensor]:

@@ -20,14 +20,19 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 class Weights(NamedTuple):
-    """A network: one matrix `(n_k, n_{k-1})` and one vector `(n_k,)` a layer, float32 numbers in float64."""
+    """A network: one matrix `(n_k, n_{k-1})` and one vector `(n_k,)` a layer, float32 numbers in float64.
+
+    scaling: what every input is first multiplied with and moved by, `(n_0,)` each, or None.
+    """
 
     weights: list[Floats]
     biases: list[Floats]
+    scaling: tuple[Floats, Floats] | None = None
 
     def exact(self) -> Network:
         """For the oracle."""
-        return Network.of(self.weights, self.biases)
+        network = Network.of(self.weights, self.biases)
+        return network if self.scaling is None else network.scaled(*self.scaling)
 
 
 @dataclass(frozen=True)

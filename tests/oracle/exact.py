@@ -91,6 +91,15 @@ class Network:
             found.append(Rationals(numbers, denominators))
         return found
 
+    def scaled(self, scale: Numbers, shift: Numbers) -> Network:
+        """The network of inputs that are first taken times `scale` and then moved by `shift`, one number an input each."""
+        weight, bias, exponent = self.layers[0]
+        (factors, by_scale), (offsets, by_shift) = integers(np.asarray(scale)), integers(np.asarray(shift))
+        lowest = exponent + max(by_scale, by_shift, 0)
+        moved = product(weight, offsets[:, None])[:, 0] << (lowest - exponent - by_shift)
+        first = (weight * factors) << (lowest - exponent - by_scale), moved + (bias << (lowest - exponent)), lowest
+        return Network((first, *self.layers[1:]))
+
     def along(self, start: Sequence[Fraction], direction: Sequence[Fraction]) -> Network:
         """The network of one input t that this one is on the points `start + t direction`."""
         weight, bias, exponent = self.layers[0]

@@ -206,6 +206,23 @@ def wide(source: Source) -> Case:
     return Case(networks[0], networks[1], random_images(source, inputs), float(source.choice([0.001, 0.05])))
 
 
+def stacked(source: Source) -> Case:
+    """Thousands of terms, each smaller than a unit in the last place of two terms of the other network that cancel."""
+    width, beside, count = int(source.choice([4096, 16384, 20000])), int(source.choice([2, 9, 17, 40])), 2
+    exponent = int(source.integers(36, 43))
+    small = source.uniform(0.1, 0.5) * 2.0 ** (exponent - 52)
+    many = random_network(source, [1, width, count], 0.05)
+    many.biases[0][:] = 1.0
+    many.weights[1][:] = single(np.outer([0.0, 1.0], np.full(width, small)))
+    many.biases[1][:] = single([0.0, source.uniform(-1, 1) - small * width])
+    few = random_network(source, [1, beside, count], 0.05)
+    few.weights[0][[0, -1]] = 0
+    few.biases[0][[0, -1]] = 2.0**exponent
+    few.weights[1][:, [0, -1]] = [[0.0, 0.0], [1.0, -1.0]]
+    networks = [few, many] if source.random() < 0.7 else [many, few]
+    return Case(networks[0], networks[1], random_images(source, 1), float(source.choice([0.001, 0.1])))
+
+
 def deep(source: Source) -> Case:
     """Five to eight layers of two to six neurons."""
     inputs, count = few_inputs(source), int(source.integers(2, 6))
@@ -218,13 +235,14 @@ def deep(source: Source) -> Case:
 
 def towers(source: Source) -> Case:
     """Up to sixteen layers that first grow and then shrink what passes, or the other way round, by factors of 1e10 to 1e38 each."""
-    inputs, count, half = few_inputs(source), int(source.integers(2, 4)), int(source.integers(1, 9))
-    power = source.uniform(10, 38)
+    inputs, count, half = few_inputs(source), int(source.integers(2, 4)), int(source.choice([1, 2, 3, 4, 6, 8, 8, 8]))
+    power = source.choice([38.3, source.uniform(10, 38)])
+    falling = -power * (1 if power < 38 else source.uniform(1, 1.06))
     growing = source.random() < 0.7
     networks = []
     for _ in range(2):
-        network = random_network(source, [inputs, *source.integers(1, 4, 2 * half - 1).tolist(), count], 1.5)
-        powers = np.where(np.arange(2 * half) < half, power, -power) * (1 if growing else -1)
+        network = random_network(source, [inputs, *source.integers(1, 4, 2 * half - 1).tolist(), count], 0.7)
+        powers = np.where(np.arange(2 * half) < half, power, falling) * (1 if growing or power > 38 else -1)
         reached = np.cumsum(powers)
         weights = [single(np.abs(w) * 10.0**p) for w, p in zip(network.weights, powers, strict=True)]
         biases = [single(b * 10.0 ** np.clip(r, -300, 37)) for b, r in zip(network.biases, reached, strict=True)]
@@ -249,6 +267,29 @@ def boxes(source: Source) -> Case:
     if source.random() < 0.4:
         eps = np.where(source.random(inputs) < 0.4, 0.0, 10.0 ** source.uniform(-9, 0, inputs))
     return Case(teacher, student, images, eps, valid)
+
+
+def normalised(source: Source) -> Case:
+    """Inputs that are first scaled and moved, sometimes so far that the moved bias keeps few of its digits."""
+    found = ordinary(source)
+    inputs, networks = found.images.shape[1], []
+    for network in (found.teacher, found.student):
+        scale = single(10.0 ** source.uniform(-1, 1, inputs) * source.choice([-1, 1], inputs))
+        shift = single(source.standard_normal(inputs) * 10.0 ** source.choice([0, 0, 2, 3]))
+        biases = [single(network.biases[0] - network.weights[0] @ shift), *network.biases[1:]]
+        networks.append(Weights(network.weights, biases, (scale, shift)))
+    return replace(found, teacher=networks[0], student=networks[1])
+
+
+def batches(source: Source) -> Case:
+    """Twenty to forty images, some of them twice: more than are worked on at once."""
+    inputs, count = int(source.integers(1, 3)), int(source.integers(2, 4))
+    teacher, student = (
+        random_network(source, random_sizes(source, inputs, count, (1, 2), (2, 5)), 2.0) for _ in range(2)
+    )
+    images = random_images(source, inputs, int(source.integers(20, 41)))
+    images[-5:] = images[:5]
+    return Case(teacher, student, images, radius(source))
 
 
 def many(source: Source) -> Case:
@@ -292,9 +333,12 @@ FAMILIES: dict[str, Callable[[Source], Case]] = {
     "copies": copies,
     "classes": classes,
     "wide": wide,
+    "stacked": stacked,
     "deep": deep,
     "towers": towers,
     "boxes": boxes,
+    "normalised": normalised,
+    "batches": batches,
     "many": many,
     "steep": steep,
 }
@@ -331,7 +375,7 @@ def _near(source: Source, network: Weights) -> Weights:
         copy.weights[layer][place] = single(copy.weights[layer][place] + source.choice([1e-6, 0.1, 1.0]))
     elif kind == 3:
         for values in (*copy.weights, *copy.biases):
-            values[:] = values.astype(np.float16).astype(np.float64)
+            values[:] = np.where(np.abs(values) < 6e4, values.clip(-6e4, 6e4).astype(np.float16), values)
     elif kind == 4:
         _shuffle(source, copy)
     elif kind == 5:
