@@ -208,8 +208,8 @@ def wide(source: Source) -> Case:
 
 def stacked(source: Source) -> Case:
     """Thousands of terms, each smaller than a unit in the last place of two terms of the other network that cancel."""
-    width, beside, count = int(source.choice([4096, 16384, 20000])), int(source.choice([2, 9, 17, 40])), 2
-    exponent = int(source.integers(36, 43))
+    width, beside, count = int(source.choice([4096, 20000, 32768])), int(source.choice([2, 9, 17, 40])), 2
+    exponent = int(source.integers(38, 42))
     small = source.uniform(0.1, 0.5) * 2.0 ** (exponent - 52)
     many = random_network(source, [1, width, count], 0.05)
     many.biases[0][:] = 1.0
