@@ -9,17 +9,18 @@ import torch
 from torch import Tensor
 
 from verify.crown import upper_bound
-from verify.engine import BATCH, Engine
+from verify.engine import BATCH, Cut, Engine
 from verify.history import History
 from verify.neurons import refined
 from verify.pool import Nodes, Pool
 from verify.problem import Alone, Outcome, Problem, Progress
 from verify.replay import attained
+from verify.rounding import least
 from verify.rows import Rows
 from verify.schedule import Schedule
 from verify.softmax import difference_rows
-from verify.splits import choose_split, inherited, narrow, split
-from verify.tightening import tighten
+from verify.splits import FEW_INPUTS, choose_split, inherited, narrow, split
+from verify.tightening import narrow_inputs, tighten
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class Effort:
 
 # Images that are worked on at once; the others wait.
 ACTIVE = 32
-# Nodes of one image that are split in a round: at least, at most, and as a part of those it has had.
-LEAST_PICKS, MOST_PICKS, PICK_SHARE = 8, BATCH // 8, 0.125
+# Nodes of one image that are split in a round: at least, at most, and as a part of those it has had; where there are few inputs a node
+# costs next to nothing, and a round its overhead.
+PICKS, PICKS_OF_FEW_INPUTS = (8, BATCH // 8, 0.125), (16, BATCH // 2, 0.5)
 ROOT = Effort(Schedule(steps=60, decay=0.96), Schedule(steps=30), 3)
 NODE = Effort(Schedule(steps=20).scaled(0.5), Schedule(steps=10).scaled(0.5), 1)
 # After how many nodes since its last root an image's neurons are bounded anew, and with how many leaves a side.
@@ -66,6 +68,11 @@ def sharpened(problem: Problem, alone: Alone, images: Tensor, leaves: int) -> Al
     return Alone((layers[0], layers[1]), (differences[0], differences[1]))
 
 
+def mirrored(bounds: Tensor) -> Tensor:
+    """Bounds `(n, 2, 2)` of the other of two classes: as `p_1 = 1 - p_0`, it has the same queries with the signs changed."""
+    return bounds.flip(1, 2)
+
+
 @dataclass(frozen=True)
 class Flight:
     """Rows that are being worked on, in no pool, with the bounds that they have: what an interruption must not lose."""
@@ -82,8 +89,9 @@ class Branching:
 
     def __init__(self, problem: Problem, best: Tensor) -> None:
         n = len(best)
-        self._problem, self._best = problem, best.clone()
-        self._root = best.flatten(1).amax(dim=1)
+        self._problem = problem
+        self._best = torch.minimum(best, mirrored(best)) if problem.classes == 2 else best.clone()
+        self._root = self._best.flatten(1).amax(dim=1)
         self._engine = Engine(problem)
         self._emplb, self._witness = problem.emplb.clone(), problem.witness.clone()
         self._closed = torch.full_like(best, -torch.inf)
@@ -93,20 +101,25 @@ class Branching:
         self._alone = Alone(alone.layers, (alone.differences[0].clone(), alone.differences[1].clone()))
         self._stage = [0] * n
         self._since = torch.zeros_like(self._nodes)
-        self._history = History(self._engine.exact, n, problem.classes, best.device)
+        inputs = self._engine.inputs.split
+        self._history = History(self._engine.exact, n, problem.classes, inputs, best.device)
         self._spent = torch.zeros(n, dtype=torch.float64, device=best.device)
-        self._status = ["closed"] * n
+        self._status = ["open"] * n
+        self._interrupted = False
         self._pool: Pool | None = None
         self._flight: Flight | None = None
         self._inner = problem.region.inner(torch.float32)
         self._started = time.perf_counter()
         self._deadline = self._started + n * problem.options.timeout
         self._reported = self._started
-        open_images = (best.flatten(1).amax(dim=1) > self._threshold(torch.arange(n, device=best.device))).nonzero()[
-            :, 0
-        ]
-        self._waiting: list[int] = open_images.tolist()
+        below = self._root <= self._threshold(torch.arange(n, device=best.device))
+        self._waiting: list[int] = []
         self._active: list[int] = []
+        for image, (done, usable) in enumerate(zip(below.tolist(), alone.representable().tolist(), strict=True)):
+            if done or not usable:
+                self._status[image] = "closed" if done else "overflow"
+            else:
+                self._waiting.append(image)
 
     def run(self) -> None:
         """Work until every image is closed or has reached a limit."""
@@ -147,7 +160,7 @@ class Branching:
             images = torch.tensor(late, device=self._best.device)
             alone = sharpened(self._problem, self._alone, images, leaves)
             for mine, new in zip(self._alone.differences, alone.differences, strict=True):
-                mine[images] = torch.minimum(mine[images], new)
+                mine[images] = least(mine[images], new)
             layers = [mine.replaced(images, new) for mine, new in zip(self._alone.layers, alone.layers, strict=True)]
             self._alone = Alone((layers[0], layers[1]), self._alone.differences)
             self._best = torch.minimum(self._best, self._bounds())
@@ -165,6 +178,8 @@ class Branching:
         """The roots of the open queries of some images."""
         best = self._best[images]
         wanted = best > self._threshold(images)[:, None, None]
+        if self._problem.classes == 2:
+            wanted[:, 1] = False  # See `mirrored`.
         place, label, sign = wanted.nonzero(as_tuple=True)
         rows = self._engine.root(images[place], label, sign, self._alone)
         self._flight = Flight(rows, best[wanted])
@@ -238,11 +253,16 @@ class Branching:
             threshold, place = threshold[left], place[left]
             slopes, free = found.slopes, found.free
             if attempt < effort.tightenings:
-                tightened = tighten(self._engine, rows, cut, threshold)
+                tightened = self._tightened(rows, cut, threshold)
                 slopes, rows = inherited(rows, tightened, slopes), tightened
         chosen = choose_split(self._engine, self._history, rows, found, threshold)
         self._store(Nodes(rows, found.slopes, found.free, bound, *chosen))
         return bounds
+
+    def _tightened(self, rows: Rows, cut: Cut, threshold: Tensor) -> Rows:
+        """The rows with every box cut to where the query can still exceed its threshold."""
+        narrower = narrow_inputs(self._engine, rows, cut, threshold) if rows.inputs else rows
+        return tighten(self._engine, narrower, cut, threshold)
 
     def _store(self, nodes: Nodes) -> None:
         """Keep open nodes; where the memory's limit is reached, the images with the most of them end."""
@@ -272,7 +292,9 @@ class Branching:
         order = order[image[order].argsort(stable=True)]
         image = image[order]
         first = torch.searchsorted(image, image)
-        allowed = (self._nodes.double() * PICK_SHARE).long().clamp(LEAST_PICKS, MOST_PICKS)
+        few = 0 < self._engine.inputs.split <= FEW_INPUTS
+        least_picks, most_picks, share = PICKS_OF_FEW_INPUTS if few else PICKS
+        allowed = (self._nodes.double() * share).long().clamp(least_picks, most_picks)
         if self._problem.options.max_nodes is not None:
             allowed = torch.minimum(allowed, ((self._problem.options.max_nodes - self._nodes + 1) // 2).clamp(min=0))
         chosen = torch.arange(len(image), device=image.device) - first < allowed[image]
@@ -281,14 +303,17 @@ class Branching:
     def _replay(self, rows: Rows, corner: Tensor) -> None:
         """Raise EMPLB by the corners `(m, d)` that the relaxations point to."""
         lower, upper = self._inner
-        points = torch.clamp((self._engine.center[rows.image] + corner).float(), lower[rows.image], upper[rows.image])
+        boxes = self._engine.inputs.of(rows)
+        points = (boxes.center[boxes.index] + corner).float()
+        points = torch.clamp(points, lower[rows.image], upper[rows.image])
         one, other = (network(points).softmax(dim=1) for network in self._engine.quick.networks)
         values = (one - other).abs().amax(dim=1).double()
         hopeful = values > self._emplb[rows.image]
         if not hopeful.any():
             return
-        image, points = rows.image[hopeful], points[hopeful]
-        exact = attained(self._problem.teacher, self._problem.student, points.double()).flatten(1).amax(dim=1)
+        image = rows.image[hopeful]
+        points = self._problem.region[image].inside(points[hopeful])
+        exact = attained(self._problem.teacher, self._problem.student, points).flatten(1).amax(dim=1)
         for k in exact.argsort():
             if exact[k] > self._emplb[image[k]]:
                 self._emplb[image[k]], self._witness[image[k]] = exact[k], points[k]
@@ -342,7 +367,8 @@ class Branching:
         return slots[images == image]
 
     def interrupt(self) -> None:
-        """End every image that is not closed."""
+        """End every image that is not closed, and say so even where none is left."""
+        self._interrupted = True
         if self._flight is not None:
             self._close(self._flight.rows, self._flight.bound, torch.ones_like(self._flight.bound, dtype=torch.bool))
         for image in self._waiting:
@@ -353,7 +379,9 @@ class Branching:
 
     def outcome(self) -> Outcome:
         """The bounds, never above those that branch and bound started from."""
-        return Outcome(self._bounds(), self._nodes, tuple(self._status), self._witness, self._root)
+        return Outcome(
+            self._bounds(), self._nodes, tuple(self._status), self._witness, self._root, interrupted=self._interrupted
+        )
 
     def _bounds(self) -> Tensor:
         """Every query's largest leaf, closed or open, never above what branch and bound started from."""
@@ -361,7 +389,8 @@ class Branching:
         if self._pool is not None:
             _, image, label, sign, bound = self._pool.listing()
             largest.view(-1).scatter_reduce_(0, (image * self._best.shape[1] + label) * 2 + sign, bound, "amax")
-        return torch.where(largest == -torch.inf, self._best, torch.minimum(largest, self._best))
+        bounds = torch.where(largest == -torch.inf, self._best, torch.minimum(largest, self._best))
+        return torch.minimum(bounds, mirrored(bounds)) if self._problem.classes == 2 else bounds
 
     def _report(self) -> None:
         """Call back about once a second."""

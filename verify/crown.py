@@ -19,7 +19,7 @@ from verify.native.search import Bounds, Kernel
 from verify.network import ReluNetwork
 from verify.pair import Pair
 from verify.region import Region
-from verify.rounding import row_error_weights
+from verify.rounding import TINY, addends, known, least, line_slack, most, pass_errors, proved
 from verify.schedule import Schedule
 
 Slopes = Sequence[Tensor]
@@ -45,8 +45,7 @@ class Relaxation:
         slope = torch.where(unstable, upper / width, active)
         # The ReLU is convex: a line above it at both ends of [l, u] is above it in between, whatever the slope's rounding.
         ends = torch.maximum(-slope * lower, upper - slope * upper)
-        slack = 4 * torch.finfo(lower.dtype).eps * (lower.abs() + upper.abs())
-        intercept = torch.where(unstable, ends + slack, torch.zeros_like(upper))
+        intercept = torch.where(unstable, ends + line_slack(lower, upper), torch.zeros_like(upper))
         adaptive = torch.where(unstable, (upper > -lower).to(lower.dtype), active)
         return cls(slope, intercept, adaptive)
 
@@ -57,7 +56,7 @@ def crown_bounds(network: ReluNetwork, region: Region) -> LayerBounds:
     bounds = LayerBounds((low,), (high,))
     for k in range(1, network.depth):
         identity = torch.eye(network.weights[k].shape[0], dtype=network.dtype, device=network.device)
-        low, high = crown_rows(network, region, bounds, identity, layer=k)
+        low, high = known(*crown_rows(network, region, bounds, identity, layer=k))
         bounds = LayerBounds((*bounds.lower, low), (*bounds.upper, high))
     return bounds
 
@@ -90,9 +89,9 @@ def upper_bound(
     layer: int = -1,
     slopes: Slopes | None = None,
 ) -> Tensor:
-    """Upper bounds `(n, r)` of `rows @ z_layer` over the region, rounded outward."""
+    """Upper bounds `(n, r)` of `rows @ z_layer` over the region, rounded outward; infinite where something overflowed."""
     value, error = propagate(network, region, bounds, rows, layer=layer, slopes=slopes)
-    return value + error
+    return proved(value + error)
 
 
 def propagate(
@@ -106,10 +105,11 @@ def propagate(
 ) -> tuple[Tensor, Tensor]:
     """The computed upper bound `(n, r)` of `rows @ z_layer` and a bound on its rounding error, apart."""
     top = layer % network.depth
-    errors = row_error_weights(_up_to(network, top), input_magnitudes(region, bounds, top))
+    below = network[: top + 1]
+    errors = pass_errors(below, input_magnitudes(region, bounds, top), addends((below,)))
     coefficients = rows.expand(len(region), *rows.shape[-2:])
     constant = torch.zeros(coefficients.shape[:2], dtype=rows.dtype, device=rows.device)
-    error = torch.zeros_like(constant)
+    error = torch.full_like(constant, TINY)
     for k in range(top, -1, -1):
         error = error + _dot(coefficients.abs(), errors[k])
         constant = constant + coefficients @ network.biases[k]
@@ -166,8 +166,8 @@ def optimised_bounds(network: ReluNetwork, region: Region, bounds: LayerBounds) 
             rows = torch.nn.functional.one_hot(neurons, low.shape[1]).to(low.dtype)
             below = LayerBounds(tuple(lowers), tuple(uppers))
             tightened = optimised_rows(network, region, below, torch.cat((rows, -rows), dim=1), layer=k)
-            high = high.scatter(1, neurons, torch.minimum(high.gather(1, neurons), tightened[:, :count]))
-            low = low.scatter(1, neurons, torch.maximum(low.gather(1, neurons), -tightened[:, count:]))
+            high = high.scatter(1, neurons, least(high.gather(1, neurons), tightened[:, :count]))
+            low = low.scatter(1, neurons, most(low.gather(1, neurons), -tightened[:, count:]))
         lowers.append(low)
         uppers.append(high)
     return LayerBounds(tuple(lowers), tuple(uppers))
@@ -192,14 +192,14 @@ def optimised_rows(
     if top == 0:
         return adaptive
     rows = rows.expand(len(region), *rows.shape[-2:])
-    below = _up_to(network, top)
+    below = network[: top + 1]
     quick = Pair.of((below,), torch.float32)
     if Kernel.fits(quick, with_head=False):
         schedule = Schedule(steps=steps, slopes=learning_rate, multipliers=0, decay=0.95)
         best = _compiled_slopes(quick, below, region, bounds, rows, schedule)
     else:
         best = _slopes(network, region, bounds, rows, top, steps, learning_rate)
-    return torch.minimum(adaptive, upper_bound(network, region, bounds, rows, layer=top, slopes=best))
+    return least(adaptive, upper_bound(network, region, bounds, rows, layer=top, slopes=best))
 
 
 def _compiled_slopes(
@@ -209,12 +209,14 @@ def _compiled_slopes(
     n, r, _ = rows.shape
     center = (region.lower + region.upper) / 2
     middle = (center @ below.weights[0].T + below.biases[0]).float()
-    kernel = Kernel(quick, middle, ((region.upper - region.lower) / 2).float())
+    radius = ((region.upper - region.lower) / 2).float()
     hidden = range(below.depth - 1)
     image = torch.arange(n).repeat_interleave(r)
     lower, upper = (torch.cat([side[k] for k in hidden], dim=1).float()[image] for side in (bounds.lower, bounds.upper))
     slopes = ((lower < 0) & (upper > 0) & (upper > -lower)).float()
-    found = kernel.search(Bounds(image, lower, upper), slopes, rows.reshape(n * r, -1).float(), schedule)
+    found = Kernel(quick).search(
+        Bounds(image, lower, upper, middle, radius), slopes, rows.reshape(n * r, -1).float(), schedule
+    )
     widths = [bounds.lower[k].shape[1] for k in hidden]
     return [part.reshape(n, r, -1).to(rows.dtype) for part in found.slopes.split(widths, dim=1)]  # type: ignore[no-untyped-call]
 
@@ -249,10 +251,6 @@ def _slopes(
             for slope in slopes:
                 slope.clamp_(0, 1)
     return best
-
-
-def _up_to(network: ReluNetwork, top: int) -> ReluNetwork:
-    return ReluNetwork(network.weights[: top + 1], network.biases[: top + 1], network.bias_errors[: top + 1])
 
 
 def _dot(coefficients: Tensor, vector: Tensor) -> Tensor:

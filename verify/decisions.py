@@ -10,10 +10,12 @@ from torch import Tensor
 
 from verify.crown import crown_bounds, optimised_rows, upper_bound
 from verify.disagreement import always_agree
+from verify.entry import question
+from verify.errors import Unsupported
 from verify.methods import Network, prepare
 from verify.network import ReluNetwork
 from verify.problem import CHUNK, Options
-from verify.region import Region
+from verify.region import Region, shortest
 from verify.replay import decided
 from verify.search import ascend, image_points, step_unit, uniform_starts
 
@@ -22,7 +24,8 @@ from verify.search import ascend, image_points, step_unit, uniform_starts
 class Decisions:
     """For each of `n` images `certified` (holds on the whole region, under any tie-breaking), `refuted` or `undecided`.
 
-    witness: `(n, *shape)` float32; where refuted, an input of the region that refutes it beyond rounding, else the image.
+    witness: `(n, *shape)`, float32 unless a region holds no float32 input; where refuted, an input of the region that refutes it beyond
+    rounding, else the image.
     """
 
     status: tuple[str, ...]
@@ -33,6 +36,7 @@ class Decisions:
         return self.status.count(status) / len(self.status)
 
 
+@question
 def agreement(
     teacher: Network,
     student: Network,
@@ -51,7 +55,7 @@ def agreement(
     problem = prepare(teacher, student, Region.ball(images, eps, valid_range), Options())
     region, pair = problem.region, (problem.teacher, problem.student)
     classes = tuple(decided(network, region.center) for network in pair)
-    start = image_points(region)
+    start = region.inside(image_points(region))
     witness, refuted = start, _disagree(*pair, start)
     if search:
         for network, kept in zip(pair, classes, strict=True):
@@ -70,6 +74,7 @@ def agreement(
     return _decisions(certified, refuted, witness, region)
 
 
+@question
 def robustness(
     network: Network,
     images: Tensor,
@@ -82,8 +87,9 @@ def robustness(
 ) -> Decisions:
     """Does one network decide the label on the whole ball around each image; labels `(n,)`. Arguments as for `faithfulness`."""
     problem = prepare(network, network, Region.ball(images, eps, valid_range), Options())
-    region, labels = problem.region, labels.to(problem.region.center.device)
-    start = image_points(region)
+    region = problem.region
+    labels = _labels(labels, len(region), problem.classes).to(region.center.device)
+    start = region.inside(image_points(region))
 
     def decides_other(points: Tensor) -> Tensor:
         decision = decided(problem.teacher, points)
@@ -98,6 +104,20 @@ def robustness(
     for part in torch.split((~refuted).nonzero()[:, 0], CHUNK):
         certified[part] = keeps_class(problem.teacher, region[part], labels[part])
     return _decisions(certified, refuted, witness, region)
+
+
+def _labels(labels: Tensor, count: int, classes: int) -> Tensor:
+    """The labels as they are. Raises `Unsupported` unless there is one class for each image."""
+    labels = torch.as_tensor(labels)
+    if labels.shape != (count,) or labels.is_floating_point():
+        raise Unsupported(
+            f"labels must be {count} integers, one for each image, but are {tuple(labels.shape)} {labels.dtype}"
+        )
+    if not bool(((labels >= 0) & (labels < classes)).all()):
+        raise Unsupported(
+            f"labels must be classes from 0 to {classes - 1}, but go from {labels.min()} to {labels.max()}"
+        )
+    return labels.to(torch.int64)
 
 
 def keeps_class(network: ReluNetwork, region: Region, classes: Tensor) -> Tensor:
@@ -125,17 +145,18 @@ def margin_search(
     succeeds: Callable[[Tensor], Tensor],
     steps: int = 50,
 ) -> Tensor:
-    """Inputs `(n, d)` float32 that push the network off class c `(n,)`: cross-entropy ascent, one uniform start, `2.5 eps / steps`.
+    """Inputs `(n, d)` that push the network off class c `(n,)`: cross-entropy ascent, one uniform start, `2.5 eps / steps`.
 
     Of all iterates the first that `succeeds` is kept, else the last.
     """
     lower, upper = region.inner(torch.float32)
     single = network.to(dtype=torch.float32)
     found = torch.zeros(len(region), dtype=torch.bool, device=classes.device)
-    kept = image_points(region)
+    kept = region.inside(image_points(region))
 
     def observe(x: Tensor, values: Tensor) -> None:
         nonlocal found, kept
+        x = region.inside(x)
         new = succeeds(x) & ~found
         kept = torch.where(new[:, None] | ~found[:, None], x, kept)
         found = found | new
@@ -171,4 +192,4 @@ def _decisions(certified: Tensor, refuted: Tensor, witness: Tensor, region: Regi
         "certified" if c else "refuted" if r else "undecided"
         for c, r in zip(certified.tolist(), refuted.tolist(), strict=True)
     )
-    return Decisions(status, witness.reshape(len(region), *region.shape))
+    return Decisions(status, shortest(witness).reshape(len(region), *region.shape))

@@ -16,7 +16,7 @@ from torch import Tensor
 from verify.engine import BATCH, Cut, Engine, constant, minimise
 from verify.pair import Lines, dot, send_back, send_forth
 from verify.problem import Problem
-from verify.rounding import gamma
+from verify.rounding import sum_error
 from verify.rows import Rows
 from verify.schedule import Schedule
 from verify.splits import inherited, split
@@ -80,7 +80,8 @@ class States:
 def _roots(problem: Problem, engine: Engine) -> States:
     """A state for every pair of different classes that no bound of one network alone excludes."""
     alone = problem.tight()
-    possible = [(upper.amin(dim=1) >= 0) for upper in alone.differences]
+    # A class is impossible only where some difference is proved negative; NaN and infinity leave it possible.
+    possible = [~(upper.amin(dim=1) < 0) for upper in alone.differences]
     both = possible[0][:, :, None] & possible[1][:, None, :]
     both &= ~torch.eye(problem.classes, dtype=torch.bool, device=both.device)
     image, label, other = both.nonzero(as_tuple=True)
@@ -118,7 +119,8 @@ def _search(engine: Engine, states: States) -> tuple[States, Tensor]:
     """Better slopes and weights, and the coefficients of the ReLUs' outputs `(n, width)` at the last step."""
     pair, rows, width = engine.quick, states.rows, states.rows.width
     neurons = rows.neurons(pair.first.dtype)
-    middle, radius = engine.middle[rows.image], engine.radius[rows.image]
+    boxes = engine.inputs.of(rows)
+    middle, radius = boxes.middle[boxes.index], boxes.radius[boxes.index]
     outputs = torch.zeros_like(states.slopes)
 
     def at(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,5 +167,6 @@ def _cut(engine: Engine, states: States) -> Cut:
     error = dot(descent.inputs.abs(), engine.hidden_errors[rows.image])
     for size, errors in zip(sizes, engine.logit_errors, strict=True):
         error = error + dot(size, errors[rows.image])
-    error = error + gamma(pair.width + 64) * dot(descent.outputs.clamp(min=0), lines.intercept)
-    return Cut(descent.first @ pair.first, value, 2 * error, engine.lower[rows.image], engine.upper[rows.image])
+    error = error + sum_error(dot(descent.outputs.clamp(min=0), lines.intercept), pair.terms)
+    boxes = engine.inputs.of(rows)
+    return Cut(descent.first @ pair.first, value, 2 * error, boxes.lower[boxes.index], boxes.upper[boxes.index])

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from verify.crown import input_magnitudes
 from verify.heads import Head
-from verify.native.search import Kernel
+from verify.inputs import InputSpace
+from verify.native.search import Bounds, Kernel
 from verify.native.tighten import Tightener
 from verify.pair import Descent, Lines, Neurons, Pair, dot, send_back, send_forth
 from verify.problem import Alone, Problem
-from verify.rounding import gamma, row_error_weights
-from verify.rows import Rows, outward, r_bounds
+from verify.rounding import outward, pass_errors, proved, sum_error
+from verify.rows import Rows, r_bounds
 from verify.schedule import Schedule
 
 # Rows that are worked on at once: enough to keep the processor busy, few enough to stay in its cache.
@@ -64,8 +65,7 @@ class Cut:
     def largest(self) -> Tensor:
         """Their proved maxima `(n,)` over the regions, infinite where something was not finite."""
         corner = torch.where(self.coefficients > 0, self.upper, self.lower)
-        bound = self.constant + dot(self.coefficients, corner) + self.error
-        return torch.where(torch.isnan(bound), torch.inf, bound)
+        return proved(self.constant + dot(self.coefficients, corner) + self.error)
 
 
 class Engine:
@@ -75,15 +75,12 @@ class Engine:
         teacher, student, region = problem.teacher, problem.student, problem.region
         self.exact = Pair.of((teacher, student), torch.float64)
         self.quick = Pair.of((teacher, student), dtype)
-        self.lower, self.upper = region.lower, region.upper
-        self.center = (self.lower + self.upper) / 2
-        self.radius = ((self.upper - self.lower) / 2).to(dtype)
-        self.middle = (self.center @ self.exact.first.T + self.exact.first_bias).to(dtype)
+        self.inputs = InputSpace(region, self.exact, dtype)
         errors = [
-            row_error_weights(network, input_magnitudes(region, bounds, network.depth - 1))
+            pass_errors(network, input_magnitudes(region, bounds, network.depth - 1), self.exact.terms)
             for network, bounds in zip((teacher, student), problem.layers(), strict=True)
         ]
-        self._kernel = Kernel(self.quick, self.middle, self.radius) if Kernel.fits(self.quick, with_head=True) else None
+        self._kernel = Kernel(self.quick) if Kernel.fits(self.quick, with_head=True) else None
         self.tightener: Tightener | None = None
         none = region.lower.new_zeros((len(region), 0))
         self.hidden_errors = torch.cat([none] + [e for own in errors for e in own[:-1]], dim=1)
@@ -97,22 +94,25 @@ class Engine:
         is_label = torch.nn.functional.one_hot(label, d_upper.shape[2]).to(torch.bool)[:, None]
         d_lower, d_upper = d_lower.masked_fill(is_label, 0.0), d_upper.masked_fill(is_label, 0.0)
         r_lower, r_upper = r_bounds(d_lower, d_upper, is_label)
-        low = torch.cat((lower, d_lower.flatten(1), r_lower), dim=1)
-        high = torch.cat((upper, d_upper.flatten(1), r_upper), dim=1)
-        return Rows(image, label, sign, outward(low, False), outward(high, True), d_upper.shape[2])
+        whole = lower.new_ones((len(image), self.inputs.split))
+        low = torch.cat((lower, d_lower.flatten(1), r_lower, -whole), dim=1)
+        high = torch.cat((upper, d_upper.flatten(1), r_upper, whole), dim=1)
+        boxes = outward(low, upper=False), outward(high, upper=True)
+        return Rows(image, label, sign, *boxes, d_upper.shape[2], self.inputs.split)
 
     def start(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Adaptive slopes, and the head that touches at the center of the region."""
+        """Adaptive slopes, and the head that touches at the center of the row's box of inputs."""
         low, high = rows.lower[:, : rows.width], rows.upper[:, : rows.width]
         slopes = ((low < 0) & (high > 0) & (high > -low)).to(self.quick.first.dtype)
-        teacher, student = (network(self.center[rows.image]).to(slopes) for network in self.exact.networks)
+        boxes = self.inputs.of(rows)
+        teacher, student = (network(boxes.center[boxes.index]).to(slopes) for network in self.exact.networks)
         return slopes, Head.start(rows.boxes(slopes.dtype), rows.up_down(teacher, student))
 
     def search(self, rows: Rows, slopes: Tensor, free: Tensor, schedule: Schedule) -> Found:
         """Lower the bounds of the rows by projected Adam from `slopes` and `free`; nothing here is a proof yet."""
         dtype, width = self.quick.first.dtype, rows.width
         if self._kernel is not None:
-            end = self._kernel.search(rows.bounds(), slopes, free, schedule)
+            end = self._kernel.search(self._bounds(rows), slopes, free, schedule)
             differences = rows.up_down(*end.logits.split(rows.classes, dim=1))  # type: ignore[no-untyped-call]
             return Found(end.slopes, end.free, end.value, end.hidden, end.outputs, differences, end.corner)
         here = Evaluation(self, rows, rows.neurons(dtype), Head(rows.boxes(dtype)))
@@ -128,15 +128,16 @@ class Engine:
     def glance(self, rows: Rows, slopes: Tensor, free: Tensor) -> Tensor:
         """The bounds `(n,)` that `slopes` and `free` give, not yet a proof."""
         if self._kernel is not None:
-            return self._kernel.search(rows.bounds(), slopes, free, Schedule(steps=0)).value
+            return self._kernel.search(self._bounds(rows), slopes, free, Schedule(steps=0)).value
         pair = self.quick
         head, lines = Head(rows.boxes(pair.first.dtype)), rows.neurons(pair.first.dtype).lines(slopes)
         point = head.at(free)
         forms = head.forms(point, rows.sign)
         descent = send_back(pair, lines, forms)
-        spread = dot((descent.first @ pair.first).abs(), self.radius[rows.image])
+        boxes = self.inputs.of(rows)
+        spread = dot((descent.first @ pair.first).abs(), boxes.radius[boxes.index])
         return (
-            point.value + constant(pair, lines, descent, forms) + spread + dot(descent.first, self.middle[rows.image])
+            point.value + constant(pair, lines, descent, forms) + spread + dot(descent.first, boxes.middle[boxes.index])
         )
 
     def cut(self, rows: Rows, slopes: Tensor, free: Tensor) -> Cut:
@@ -156,12 +157,18 @@ class Engine:
         error = head.error(point) + dot(descent.inputs.abs(), self.hidden_errors[rows.image])
         for size, errors in zip(head.sizes(point, rows.sign), self.logit_errors, strict=True):
             error = error + dot(size, errors[rows.image])
-        error = error + gamma(pair.width + 64) * dot(descent.outputs.clamp(min=0), lines.intercept)
-        return Cut(descent.first @ pair.first, value, 2 * error, self.lower[rows.image], self.upper[rows.image])
+        error = error + sum_error(dot(descent.outputs.clamp(min=0), lines.intercept), pair.terms)
+        boxes = self.inputs.of(rows)
+        return Cut(descent.first @ pair.first, value, 2 * error, boxes.lower[boxes.index], boxes.upper[boxes.index])
 
     def prove(self, rows: Rows, slopes: Tensor, free: Tensor) -> Tensor:
         """Upper bounds `(n,)` of the rows in float64, rounded outward."""
         return self.cut(rows, slopes, free).largest()
+
+    def _bounds(self, rows: Rows) -> Bounds:
+        """The rows for the compiled search."""
+        boxes = self.inputs.of(rows)
+        return Bounds(boxes.index, rows.lower, rows.upper, boxes.middle, boxes.radius, rows.label, rows.sign)
 
 
 class Evaluation:
@@ -169,7 +176,8 @@ class Evaluation:
 
     def __init__(self, engine: Engine, rows: Rows, neurons: Neurons, head: Head) -> None:
         self._pair, self._rows, self._head, self.neurons = engine.quick, rows, head, neurons
-        self._middle, self._radius = engine.middle[rows.image], engine.radius[rows.image]
+        boxes = engine.inputs.of(rows)
+        self._middle, self._radius = boxes.middle[boxes.index], boxes.radius[boxes.index]
 
     def at(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The bound `(n,)` and its gradient `(n, width + 2 + 3 C)` at slopes and free numbers, side by side in `x`."""

@@ -11,12 +11,13 @@ second. With `d_j = z_j - z_i`, `r = log sum_{j != i} exp(d_j)` and the sigmoid 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from verify.rounding import gamma
+from verify.rounding import head_error
 
 # Differences that enter the upper plane through all vertices of their box; beyond that many, the smallest enter as constants.
 VERTEX_CLASSES = 9
@@ -65,12 +66,7 @@ class Head:
         self._low, self._high = lower.gather(1, self._chosen), upper.gather(1, self._chosen)
         vertices = torch.arange(2**count, device=label.device)
         self._bits = ((vertices >> torch.arange(count, device=label.device)[:, None]) & 1).to(lower.dtype)
-        # Raising an argument only raises the LSE, so a floor keeps the logarithm finite and the plane above.
-        top = upper.masked_fill(self.is_label, -torch.inf).amax(dim=1, keepdim=True)
-        floor = -0.8 * torch.log(torch.tensor(torch.finfo(lower.dtype).max)).item()
-        small, large = ((t - top).clamp(min=floor).exp() for t in (self._low, self._high))
-        total = (upper.gather(1, rest) - top).clamp(min=floor).exp().sum(dim=1, keepdim=True)
-        self._table = torch.log((large - small) @ self._bits + small.sum(dim=1, keepdim=True) + total) + top
+        self._table = vertex_lse(self._low, self._high, upper.gather(1, rest), self._bits)
         self._reach = [torch.maximum(low.abs(), high.abs()) for low, high in zip(boxes.lower, boxes.upper, strict=True)]
 
     @staticmethod
@@ -150,13 +146,27 @@ class Head:
 
     def error(self, point: HeadPoint) -> Tensor:
         """A bound `(n,)` on the rounding error of `point.value` and of the coefficients over the box."""
-        return gamma(64 * (point.up.shape[1] + 16)) * point.size
+        return head_error(point.size, point.up.shape[1])
 
     def _read(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         classes = self.is_label.shape[1]
         lam = free[:, :2].clamp(min=0)
         logits, nu, g = free[:, 2:].reshape(len(free), 3, classes).unbind(dim=1)
         return lam[:, 0], lam[:, 1], logits, nu.masked_fill(self.is_label, 0.0), g.masked_fill(self.is_label, 0.0)
+
+
+def vertex_lse(low: Tensor, high: Tensor, rest: Tensor, bits: Tensor) -> Tensor:
+    """The LSE `(n, 2^k)` at every vertex of boxes `(n, k)`, together with `rest` `(n, m)`; bits `(k, 2^k)`: vertices, 1 where high."""
+    top = torch.cat((high, rest), dim=1).amax(dim=1, keepdim=True)
+    small, large, others = low - top, high - top, rest - top
+    if bool((small >= -0.8 * math.log(torch.finfo(low.dtype).max)).all()):
+        total = small.exp().sum(dim=1, keepdim=True) + others.exp().sum(dim=1, keepdim=True)
+        return torch.log((large.exp() - small.exp()) @ bits + total) + top
+    # Exponentials would lose the vertices far below the top: add their logarithms one after the other.
+    table = others.logsumexp(dim=1, keepdim=True)
+    for k in range(low.shape[1]):
+        table = torch.cat([torch.logaddexp(table, side[:, k : k + 1]) for side in (small, large)], dim=1)
+    return table + top
 
 
 def in_order(up: Tensor, down: Tensor, sign: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,9 +19,9 @@ FIRST_FACTOR, FIRST_WEIGHT = 2.0, 0.01
 class History:
     """Gains `(slots, variables, 2)` and their counts; costs and gains `(slots, groups)`; a slot for each image and query."""
 
-    def __init__(self, pair: Pair, images: int, classes: int, device: torch.device) -> None:
+    def __init__(self, pair: Pair, images: int, classes: int, inputs: int, device: torch.device) -> None:
         self._slots = torch.full((images, classes, 2), -1, dtype=torch.int64, device=device)
-        self._group = groups(pair, classes, device)
+        self._group = groups(pair, classes, inputs, device)
         count = int(self._group.max()) + 1
         self._gain = torch.zeros((0, len(self._group), 2), device=device)
         self._count = torch.zeros((0, len(self._group), 2), device=device)
@@ -73,12 +73,12 @@ class History:
         return (self._gain[slots, variables] + cost * factor[..., None]) / (self._count[slots, variables] + 1)
 
 
-def groups(pair: Pair, classes: int, device: torch.device) -> Tensor:
-    """The group `(variables,)` of every variable: its layer, or its network's differences or LSE."""
+def groups(pair: Pair, classes: int, inputs: int, device: torch.device) -> Tensor:
+    """The group `(variables,)` of every variable: its layer, or its network's differences or LSE, or the inputs."""
     own: list[int] = []
     places = [place for network in pair.places for place in network]
     for k, place in enumerate(places):
         own += [k] * (place.stop - place.start)
     first = len(places)
-    own += [first] * classes + [first + 1] * classes + [first + 2, first + 3]
+    own += [first] * classes + [first + 1] * classes + [first + 2, first + 3] + [first + 4] * inputs
     return torch.tensor(own, device=device)

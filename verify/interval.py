@@ -9,7 +9,7 @@ from torch import Tensor
 
 from verify.network import ReluNetwork
 from verify.region import Region
-from verify.rounding import affine_error
+from verify.rounding import affine_error, known, product_error
 
 
 @dataclass(frozen=True)
@@ -57,25 +57,20 @@ def affine_interval(network: ReluNetwork, k: int, lower: Tensor, upper: Tensor) 
     middle = center @ weight.T + bias
     spread = radius @ weight.abs().T
     magnitude = torch.maximum(lower.abs(), upper.abs())
-    error = 4 * affine_error(weight, bias, network.bias_errors[k], magnitude)
-    return middle - spread - error, middle + spread + error
+    error = affine_error(weight, bias, network.bias_errors[k], magnitude, network.weight_errors[k])
+    return known(middle - spread - error, middle + spread + error)
 
 
 def interval_rows(network: ReluNetwork, bounds: LayerBounds, rows: Tensor, region: Region) -> tuple[Tensor, Tensor]:
     """Interval bounds `(n, r)` of `rows @ logits`, the rows `(r, classes)` merged into the last layer."""
-    last = network.depth - 1
+    weight, bias, weight_error = network.weights[-1], network.biases[-1], network.weight_errors[-1]
+    stored = 0.0 if weight_error is None else rows.abs() @ weight_error
     merged = ReluNetwork(
-        (rows @ network.weights[last],),
-        (rows @ network.biases[last],),
-        # The merged weights and biases carry one rounding a product: covered as an error of the result below.
-        (rows.abs() @ network.bias_errors[last],),
+        (rows @ weight,),
+        (rows @ bias,),
+        (product_error(rows, bias) + rows.abs() @ network.bias_errors[-1],),
+        (product_error(rows, weight) + stored,),
     )
-    lower, upper = (
-        (region.lower, region.upper) if last == 0 else (bounds.lower[-2].clamp(min=0), bounds.upper[-2].clamp(min=0))
-    )
-    low, high = affine_interval(merged, 0, lower, upper)
-    magnitude = torch.maximum(lower.abs(), upper.abs())
-    merging = (
-        affine_error(network.weights[last], network.biases[last], network.bias_errors[last], magnitude) @ rows.abs().T
-    )
-    return low - 2 * merging, high + 2 * merging
+    if network.depth == 1:
+        return affine_interval(merged, 0, region.lower, region.upper)
+    return affine_interval(merged, 0, bounds.lower[-2].clamp(min=0), bounds.upper[-2].clamp(min=0))

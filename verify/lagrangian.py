@@ -23,7 +23,7 @@ from verify.crown import input_magnitudes, largest_over_box
 from verify.interval import LayerBounds
 from verify.network import ReluNetwork
 from verify.region import Region
-from verify.rounding import gamma, row_error_weights
+from verify.rounding import addends, pass_errors, proved, sum_error
 
 
 def lagrangian_bound(
@@ -34,7 +34,8 @@ def lagrangian_bound(
 
     Stable neurons take the multiplier that leaves nothing over, whatever is given for them.
     """
-    rounding = row_error_weights(network, input_magnitudes(region, bounds, network.depth - 1))
+    terms = addends((network,))
+    rounding = pass_errors(network, input_magnitudes(region, bounds, network.depth - 1), terms)
     current = rows
     value, error = rows @ network.biases[-1], _dot(rows.abs(), rounding[-1])
     for k in range(network.depth - 2, -1, -1):
@@ -45,11 +46,9 @@ def lagrangian_bound(
         over = torch.maximum(-current * lower, (outputs - current) * upper).clamp(min=0)
         value = value + (over * unstable).sum(-1) + current @ network.biases[k]
         reach = torch.maximum(lower.abs(), upper.abs()) * unstable
-        terms = lower.shape[-1] + 4 * network.depth + 16
-        error = (
-            error + gamma(terms) * ((current.abs() + outputs.abs()) * reach).sum(-1) + _dot(current.abs(), rounding[k])
-        )
-    return value + largest_over_box(current @ network.weights[0], region) + error
+        error = error + sum_error(((current.abs() + outputs.abs()) * reach).sum(-1), terms)
+        error = error + _dot(current.abs(), rounding[k])
+    return proved(value + largest_over_box(current @ network.weights[0], region) + error)
 
 
 def _dot(coefficients: Tensor, vector: Tensor) -> Tensor:

@@ -12,16 +12,20 @@ from torch import Tensor, nn
 from verify.branching import complete_core
 from verify.crown import crown_bounds, optimised_bounds
 from verify.difference import joint_core
+from verify.entry import question
 from verify.errors import Unsupported
 from verify.interval import LayerBounds, interval_bounds
 from verify.linear import lp_boxes_core, lp_core
 from verify.logits import DIFFERENCES, Differences
 from verify.milp import milp_core
 from verify.minlp import minlp_core
+from verify.native import library as native
 from verify.network import ReluNetwork, check_pair
 from verify.problem import CHUNK, Alone, Options, Outcome, Problem, in_chunks
-from verify.region import Region
+from verify.reading import POINTS
+from verify.region import Region, shortest
 from verify.replay import attained
+from verify.rounding import least
 from verify.search import image_points, paper_search, targeted_search
 from verify.softmax import SIGNS, confidence_bounds, query_bounds
 
@@ -52,11 +56,13 @@ class Method:
 class Faithfulness:
     """The interval `[emplb, faithub]` around the largest difference of confidences in each of `n` regions.
 
-    emplb, faithub, seconds and paper_emplb (what the paper's search alone finds): `(n,)` float64. witness: `(n, *shape)` float32, inputs
-    that attain emplb. worst_class, worst_sign: the query where faithub is attained, +1 for `p_t - p_s`. teacher_class,
-    student_class: the decisions at the image. status: `closed` (gap reached), `open` (the method ended above it), or the limit
-    that ended it. proof: `outward` or `solver`. nodes: of branch and bound. root: faithub before any split, `(n,)`; the same as
-    faithub where the method does not branch.
+    emplb, faithub, seconds and paper_emplb (what the paper's search alone finds): `(n,)` float64. witness: `(n, *shape)`, inputs
+    that attain emplb, float32 unless a region holds no float32 input. worst_class, worst_sign: the query where faithub is attained,
+    +1 for `p_t - p_s`. teacher_class, student_class: the decisions at the image. status: `closed` (gap reached), `open` (the method
+    ended above it), the limit that ended it, or `overflow` (numbers beyond what can be computed with: nothing was proved). proof:
+    `outward` or `solver`. nodes: of branch and bound. root: faithub before any split, `(n,)`; the same as faithub where the method
+    does not branch. interrupted: whether Ctrl-C ended the work before its limits did. code: what ran the two hot loops, `tensors` or
+    `compiled for` an instruction set.
     """
 
     emplb: Tensor
@@ -72,6 +78,8 @@ class Faithfulness:
     nodes: Tensor
     seconds: Tensor
     root: Tensor
+    interrupted: bool = False
+    code: str = "tensors"
 
     @property
     def gap(self) -> Tensor:
@@ -86,6 +94,7 @@ class Faithfulness:
         return {"images": len(self.emplb), **statistics, "status": counts, "seconds": float(self.seconds.sum())}
 
 
+@question
 def faithfulness(
     teacher: Network,
     student: Network,
@@ -104,24 +113,23 @@ def faithfulness(
     images: `(n, *shape)` in the networks' input units; eps: the radius in the same units, a number or one a channel. valid_range: what
     the ball is cut with, None for nothing. method: a name of METHODS. search: False leaves only the image itself as witness.
     limits: the fields of `Options` by name (`gap`, `timeout`, `max_nodes`, `solver`, ...). Raises `Unsupported` for what a user
-    can mend, `Unsound` if a FAITHUB is below an EMPLB.
+    can mend, `Unsound` if a FAITHUB is below an EMPLB. Ctrl-C ends the work with what is proved by then, and sets `interrupted`.
     """
     started = time.perf_counter()
     chain = chain_of(method)
-    options = replace(options or Options(timeout=METHODS[method].timeout), **limits)  # type: ignore[arg-type]
-    problem = prepare(teacher, student, Region.ball(images, eps, valid_range), options)
+    problem = prepare(
+        teacher, student, Region.ball(images, eps, valid_range), Options.of(options, METHODS[method].timeout, limits)
+    )
     if search:
         adopt(problem, paper_search(problem.teacher, problem.student, problem.region, seed=seed))
     paper = problem.emplb
     queries = outward = problem.emplb.new_ones((len(images), problem.classes, 2))
     nodes = torch.zeros(len(images), dtype=torch.int64, device=queries.device)
-    stopped: tuple[str, ...] | None = None
-    root: Tensor | None = None
     for name in chain:
         outcome = METHODS[name].core(problem, queries)
-        queries = torch.minimum(queries, outcome.queries)
+        queries = least(queries, outcome.queries)
         if METHODS[name].proof == "outward":
-            outward = torch.minimum(outward, outcome.queries)
+            outward = least(outward, outcome.queries)
         if outcome.nodes is not None:
             nodes = nodes + outcome.nodes
         if outcome.witness is not None:
@@ -129,9 +137,10 @@ def faithfulness(
         if search and (name == "crown" or (name == method and "crown" not in chain)):
             open_queries = queries > problem.emplb[:, None, None]
             adopt(problem, targeted_search(problem.teacher, problem.student, problem.region, open_queries, seed=seed))
-        stopped, root = outcome.status, outcome.root
-    result = _result(problem, paper, queries, outward, stopped, nodes, time.perf_counter() - started)
-    return result if root is None else replace(result, root=root)
+    result = _result(problem, paper, queries, outward, outcome.status, nodes, time.perf_counter() - started)
+    return replace(
+        result, interrupted=outcome.interrupted, root=result.faithub if outcome.root is None else outcome.root
+    )
 
 
 def imitation(
@@ -150,6 +159,7 @@ def imitation(
     )
 
 
+@question
 def logit_differences(network: Network, region: Region, method: str = "crown") -> tuple[Tensor, Tensor]:
     """Bounds `(n, classes, classes)` over each region: `[n, i, j]` bounds `z_j - z_i` (Lamb et al. 2023, Eq. 9)."""
     if method not in DIFFERENCES:
@@ -164,6 +174,7 @@ def logit_differences(network: Network, region: Region, method: str = "crown") -
     return torch.cat(lower), torch.cat(upper)
 
 
+@question
 def bounds(network: Network, region: Region, method: str = "crown") -> LayerBounds:
     """Bounds of every layer's pre-activations, the logits last, by `interval`, `crown` or `alpha-crown`."""
     layer_methods: dict[str, Callable[[ReluNetwork, Region], LayerBounds]] = {
@@ -193,13 +204,14 @@ def prepare(teacher: Network, student: Network, region: Region, options: Options
     """Read and check the two networks; the image itself is the first witness."""
     pair = _read(teacher, region), _read(student, region)
     check_pair(*pair)
-    points = image_points(region)
+    points = region.inside(image_points(region))
     emplb = attained(*pair, points).flatten(1).amax(dim=1).clamp(min=0)
     return Problem(*pair, region, options, emplb, points)
 
 
 def adopt(problem: Problem, points: Tensor) -> None:
     """Take over as witnesses those `points` `(n, d)` that are proved to attain more than the present ones."""
+    points = problem.region.inside(points)
     assert bool(problem.region.contains(points).all()), "a witness lies outside its region"
     value = attained(problem.teacher, problem.student, points).flatten(1).amax(dim=1)
     better = value > problem.emplb
@@ -253,23 +265,22 @@ def _result(
     nodes: Tensor,
     seconds: float,
 ) -> Faithfulness:
-    flat = queries.flatten(1)
-    faithub, worst = flat.max(dim=1)
-    if bool((faithub < problem.emplb).any()):
-        k = int((faithub - problem.emplb).argmin())
+    faithub, worst = queries.flatten(1).max(dim=1)
+    if not bool((faithub >= problem.emplb).all()):
+        k = int((~(faithub >= problem.emplb)).int().argmax())
         raise Unsound(
             f"image {k} of the batch has FAITHUB {float(faithub[k])!r} below EMPLB {float(problem.emplb[k])!r}; this is a bug in a bound"
         )
     n = len(faithub)
     closed = (faithub - problem.emplb <= problem.options.gap).tolist()
-    ended = stopped or ("open",) * n
+    ended = stopped or tuple("overflow" if over else "open" for over in problem.overflowed(faithub).tolist())
     rests_on_solver = outward.flatten(1).amax(dim=1) > faithub
     center = problem.region.center
     return Faithfulness(
         emplb=problem.emplb,
         paper_emplb=paper,
         faithub=faithub,
-        witness=problem.witness.reshape(n, *problem.region.shape),
+        witness=shortest(problem.witness).reshape(n, *problem.region.shape),
         worst_class=worst // 2,
         worst_sign=torch.tensor(SIGNS, device=worst.device)[worst % 2],
         teacher_class=problem.teacher(center).argmax(dim=1),
@@ -279,11 +290,13 @@ def _result(
         nodes=nodes,
         seconds=torch.full_like(faithub, seconds / n),
         root=faithub,
+        code=native.code() if problem.region.center.device.type == "cpu" else "tensors",
     )
 
 
 def _read(network: Network, region: Region) -> ReluNetwork:
-    read = ReluNetwork.from_module(network, region.shape) if isinstance(network, nn.Module) else network
+    points = region.samples(POINTS) if isinstance(network, nn.Module) else None
+    read = ReluNetwork.from_module(network, region.shape, points)
     if read.input_size != region.center.shape[1]:
         raise Unsupported(
             f"the network takes {read.input_size} inputs, but an image of shape {region.shape} has {region.center.shape[1]}"

@@ -48,7 +48,7 @@ class ExactRows:
         """What the solver proved about the maximum of `row . logits`, with SOLVER_MARGIN, and the input `(d,)` of its best solution."""
         columns, values, constant = self._encoded.objective(row)
         solved = self._session.maximise(columns, values, limits)
-        point = None if solved.point is None else solved.point[self._inputs]
+        point = None if solved.point is None else self._inputs.point(solved.point)
         bound = solved.bound + constant
         return Solved(bound + SOLVER_MARGIN * (1 + abs(bound)), solved.closed, None, None, solved.nodes), point
 
@@ -60,7 +60,12 @@ class ExactRows:
 def milp_core(problem: Problem, best: Tensor) -> Outcome:
     """Eq. 10-11 from exact rows, within `timeout` seconds an image; a row that hits the limit has its solver's dual bound."""
     queries, nodes, status = best.clone(), [], []
+    usable = problem.tight().representable().tolist()
     for k in range(len(problem.region)):
+        if not usable[k]:
+            nodes.append(0)
+            status.append("overflow")
+            continue
         teacher, student = (Side(problem, k, which) for which in range(2))
         image = ImageQueries(teacher, student, best[k])
         status.append(image.solve(problem.options.timeout, problem.options.delta))

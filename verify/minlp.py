@@ -17,13 +17,15 @@ from torch import Tensor
 
 from verify.milp import SOLVER_MARGIN
 from verify.problem import Outcome, Problem, Progress
-from verify.programs import Encoded, add_inputs, add_network
+from verify.programs import Encoded, Inputs, add_inputs, add_network
 from verify.replay import attained
-from verify.solvers import Floats, Integers, Limits, Program, open_session
+from verify.solvers import Floats, Limits, Program, open_session
 from verify.solvers import Outcome as Solved
 
 # Absolute gap at which SCIP may stop; less where the caller's own gap is small.
 GAP = 0.005
+# The largest difference of logits whose exponential a solver can hold beside 1.
+LARGEST_EXPONENT = 30.0
 
 
 def minlp_core(problem: Problem, best: Tensor) -> Outcome:
@@ -34,9 +36,10 @@ def minlp_core(problem: Problem, best: Tensor) -> Outcome:
     """
     queries, witness = best.clone(), problem.witness.clone()
     nodes, status = [], []
+    usable = problem.tight().representable().tolist()
     for k in range(len(problem.region)):
         image = PairQueries(problem, k, queries[k])
-        status.append(image.solve(problem.options.timeout))
+        status.append(image.solve(problem.options.timeout) if usable[k] else "overflow")
         queries[k], witness[k] = image.bounds, image.witness
         nodes.append(image.nodes)
         if problem.options.progress is not None:
@@ -84,6 +87,8 @@ class PairQueries:
 
     def _solve(self, label: int, sign: int, limits: Limits) -> bool:
         """Bound one query; returns whether the solver ran to the end."""
+        if max(float(np.abs(largest[:, label]).max()) for largest in self._differences) > LARGEST_EXPONENT:
+            return False
         program = Program()
         inputs = add_inputs(program, self._region)
         confidences = [
@@ -105,12 +110,12 @@ class PairQueries:
         self._replay(solved, inputs)
         return solved.closed
 
-    def _replay(self, solved: Solved, inputs: Integers) -> None:
+    def _replay(self, solved: Solved, inputs: Inputs) -> None:
         """Take over SCIP's best input as a witness when it is proved to attain more."""
         if solved.point is None:
             return
-        lower, upper = self._region.inner(torch.float32)
-        point = torch.from_numpy(solved.point[inputs]).to(lower)[None].clamp(lower, upper)
+        nearest = torch.from_numpy(inputs.point(solved.point)).to(self._region.center.device, torch.float32)
+        point = self._region.inside(nearest[None])
         value = float(attained(*self._networks, point).max())
         if value > self.emplb:
             self.emplb, self.witness = value, point[0]

@@ -18,8 +18,7 @@ from verify.native.search import Bounds, Kernel
 from verify.network import ReluNetwork
 from verify.pair import Neurons, Pair, dot, send_back, send_forth
 from verify.region import Region
-from verify.rounding import gamma, row_error_weights
-from verify.rows import outward
+from verify.rounding import least, most, outward, pass_errors, proved, sum_error
 from verify.schedule import Schedule
 
 # The search for slopes of a whole region, and of a part of it from its parent's slopes.
@@ -43,8 +42,8 @@ def refined(network: ReluNetwork, region: Region, bounds: LayerBounds, leaves: i
             below = LayerBounds(tuple(lowers[:k]), tuple(uppers[:k]))
             problems = NeuronProblems(network, region, below, image, neuron)
             found = problems.solve(torch.cat((high[image, neuron], -low[image, neuron])), leaves)
-            high[image, neuron] = torch.minimum(high[image, neuron], found[: len(image)])
-            low[image, neuron] = torch.maximum(low[image, neuron], -found[len(image) :])
+            high[image, neuron] = least(high[image, neuron], found[: len(image)])
+            low[image, neuron] = most(low[image, neuron], -found[len(image) :])
         lowers[k], uppers[k] = low, high
     return LayerBounds(tuple(lowers), tuple(uppers))
 
@@ -84,7 +83,7 @@ class NeuronProblems:
 
     def __init__(self, network: ReluNetwork, region: Region, below: LayerBounds, image: Tensor, neuron: Tensor) -> None:
         k = len(below.lower)
-        prefix = ReluNetwork(network.weights[: k + 1], network.biases[: k + 1], network.bias_errors[: k + 1])
+        prefix = network[: k + 1]
         self._exact, self._quick = Pair.of((prefix,), torch.float64), Pair.of((prefix,), torch.float32)
         one = torch.nn.functional.one_hot(neuron, len(network.biases[k])).to(region.lower.dtype)
         self._image, self._form = torch.cat((image, image)), torch.cat((one, -one))
@@ -92,12 +91,12 @@ class NeuronProblems:
         self._radius = ((region.upper - region.lower) / 2).float()
         self._middle = (self._center @ self._exact.first.T + self._exact.first_bias).float()
         fits = Kernel.fits(self._quick, with_head=False)
-        self._kernel = Kernel(self._quick, self._middle, self._radius) if fits else None
-        errors = row_error_weights(prefix, input_magnitudes(region, below, k))
+        self._kernel = Kernel(self._quick) if fits else None
+        errors = pass_errors(prefix, input_magnitudes(region, below, k), self._exact.terms)
         self._hidden_errors, self._form_errors = torch.cat(errors[:-1], dim=1), errors[-1]
         self._lower, self._upper = (
-            outward(torch.cat(below.lower, dim=1), False),
-            outward(torch.cat(below.upper, dim=1), True),
+            outward(torch.cat(below.lower, dim=1), upper=False),
+            outward(torch.cat(below.upper, dim=1), upper=True),
         )
         self._attained = torch.full_like(self._form[:, 0], -torch.inf)
 
@@ -152,7 +151,8 @@ class NeuronProblems:
         pair, image = self._quick, self._image[parts.problem]
         form = self._form[parts.problem].to(pair.first.dtype)
         if self._kernel is not None:
-            end = self._kernel.search(Bounds(image, parts.lower, parts.upper), parts.slopes, form, schedule)
+            bounds = Bounds(image, parts.lower, parts.upper, self._middle, self._radius)
+            end = self._kernel.search(bounds, parts.slopes, form, schedule)
             return end.slopes, end.outputs, end.corner
         neurons = Neurons.of(parts.lower, parts.upper)
         middle, radius = self._middle[image], self._radius[image]
@@ -185,9 +185,8 @@ class NeuronProblems:
         corner = torch.where(coefficients > 0, self._region.upper[image], self._region.lower[image])
         value = constant(pair, lines, descent, (form,)) + descent.first @ pair.first_bias + dot(coefficients, corner)
         error = dot(descent.inputs.abs(), self._hidden_errors[image]) + dot(form.abs(), self._form_errors[image])
-        error = error + gamma(pair.width + 64) * dot(descent.outputs.clamp(min=0), lines.intercept)
-        bound = value + 2 * error
-        return torch.where(torch.isnan(bound), torch.inf, bound)
+        error = error + sum_error(dot(descent.outputs.clamp(min=0), lines.intercept), pair.terms)
+        return proved(value + 2 * error)
 
     def _visit(self, problem: Tensor, corner: Tensor) -> None:
         """Note what the neurons' values are at the corners that the relaxations point to."""

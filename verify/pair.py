@@ -14,6 +14,7 @@ from torch import Tensor
 
 from verify.interval import LayerBounds
 from verify.network import ReluNetwork
+from verify.rounding import addends, line_slack
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Pair:
         """Number of hidden neurons of both networks."""
         return len(self.later_biases)
 
+    @property
+    def terms(self) -> int:
+        """Addends of a sum over all of the networks, for its rounding error."""
+        return addends(self.networks)
+
     def stack(self, teacher: LayerBounds, student: LayerBounds) -> tuple[Tensor, Tensor]:
         """Lower and upper bounds `(n, width)` of all hidden neurons."""
         n = len(teacher.lower[0])
@@ -97,8 +103,7 @@ class Neurons:
         active = (lower >= 0).to(lower.dtype)
         above = torch.where(unstable, upper / torch.where(unstable, upper - lower, torch.ones_like(upper)), active)
         ends = torch.maximum(-above * lower, upper - above * upper)
-        slack = 4 * torch.finfo(lower.dtype).eps * (upper - lower)
-        intercept = torch.where(unstable, ends + slack, torch.zeros_like(upper))
+        intercept = torch.where(unstable, ends + line_slack(lower, upper), torch.zeros_like(upper))
         sign = torch.where(unstable, torch.zeros_like(upper), 2 * active - 1)
         return cls(above, intercept, unstable, sign)
 

@@ -34,22 +34,20 @@ class Nodes:
 
     def columns(self) -> list[Tensor]:
         """Everything of a node, a tensor each."""
-        rows = self.rows
-        of_rows = [rows.image, rows.label, rows.sign, rows.lower, rows.upper]
-        return [*of_rows, self.slopes, self.free, self.bound, self.variable, self.value, self.cost]
+        return [*self.rows.columns(), self.slopes, self.free, self.bound, self.variable, self.value, self.cost]
 
     @staticmethod
-    def of(columns: list[Tensor], classes: int) -> Nodes:
+    def of(columns: list[Tensor], classes: int, inputs: int) -> Nodes:
         """The inverse of `columns`."""
         image, label, sign, lower, upper, *others = columns
-        return Nodes(Rows(image, label, sign, lower, upper, classes), *others)
+        return Nodes(Rows(image, label, sign, lower, upper, classes, inputs), *others)
 
 
 class Pool:
     """A set of open nodes. Slots are reused, so that memory follows the largest number of nodes open at once."""
 
     def __init__(self, example: Nodes, max_bytes: int) -> None:
-        self._classes = example.rows.classes
+        self._classes, self._inputs = example.rows.classes, example.rows.inputs
         self.columns = [column[:0].clone() for column in example.columns()]
         size = sum(column[:1].numel() * column.element_size() for column in example.columns())
         self._most = max(max_bytes // size, 1)
@@ -83,7 +81,7 @@ class Pool:
 
     def peek(self, slots: Tensor) -> Nodes:
         """The nodes of these slots."""
-        return Nodes.of([column[slots] for column in self.columns], self._classes)
+        return Nodes.of([column[slots] for column in self.columns], self._classes, self._inputs)
 
     def remove(self, slots: Tensor) -> None:
         """Forget the nodes of these slots."""

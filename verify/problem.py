@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from verify.crown import crown_bounds, optimised_bounds, optimised_rows, upper_bound
+from verify.errors import Unsupported
 from verify.interval import LayerBounds
 from verify.network import ReluNetwork
 from verify.region import Region
 from verify.softmax import difference_rows
 
 CHUNK = 16
+# The largest bound that a row can hold, a float32 number, with room for what is computed from it.
+LARGEST_ROW = 1e37
 
 RowBounds = Callable[[ReluNetwork, Region, LayerBounds, Tensor], Tensor]
 LayerRefinement = Callable[[ReluNetwork, Region, LayerBounds], LayerBounds]
@@ -48,6 +52,27 @@ class Options:
     max_bytes: int = 2**30
     progress: Callable[[Progress], None] | None = None
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.gap):
+            raise Unsupported(f"gap must be a finite number, but is {self.gap}")
+        if not self.timeout >= 0:
+            raise Unsupported(f"timeout must be a number of seconds of at least 0, but is {self.timeout}")
+        if self.delta is not None and not 0 <= self.delta <= 1:
+            raise Unsupported(f"delta must be a difference of confidences in [0, 1], but is {self.delta}")
+        if self.max_nodes is not None and not self.max_nodes >= 0:
+            raise Unsupported(f"max_nodes must be at least 0, but is {self.max_nodes}")
+        if not self.max_bytes > 0:
+            raise Unsupported(f"max_bytes must be larger than 0, but is {self.max_bytes}")
+
+    @classmethod
+    def of(cls, given: Options | None, timeout: float, limits: Mapping[str, object]) -> Options:
+        """`given`, or those with this time limit, with the fields named in `limits` changed. Raises `Unsupported`."""
+        if unknown := set(limits) - {entry.name for entry in fields(cls)}:
+            raise Unsupported(
+                f"there is no option {min(unknown)!r}; there are {', '.join(e.name for e in fields(cls))}"
+            )
+        return replace(given or cls(timeout=timeout), **limits)  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True)
 class Alone:
@@ -56,12 +81,18 @@ class Alone:
     layers: tuple[LayerBounds, LayerBounds]
     differences: tuple[Tensor, Tensor]
 
+    def representable(self) -> Tensor:
+        """`(n,)` truth values: the images all of whose bounds are finite float32 numbers, as those of rows are."""
+        parts = [side for bounds in self.layers for side in (*bounds.lower, *bounds.upper)]
+        parts += [upper.flatten(1) for upper in self.differences]
+        return torch.stack([(part.abs() <= LARGEST_ROW).all(dim=1) for part in parts]).all(dim=0)
+
 
 @dataclass
 class Problem:
     """Two networks over the regions of `n` images.
 
-    emplb `(n,)` is what the witness `(n, d)` is proved to attain: it may decide where a method works, never what it returns.
+    emplb `(n,)` is what the witness `(n, d)`, float64, is proved to attain: it may decide where a method works, never what it returns.
     """
 
     teacher: ReluNetwork
@@ -106,6 +137,15 @@ class Problem:
             self._tight = self._alone(optimised_rows, optimised_bounds)
         return self._tight
 
+    def overflowed(self, faithub: Tensor) -> Tensor:
+        """`(n,)` truth values: the images of which nothing is proved, because a network's numbers are beyond what can be computed with."""
+        over = faithub >= 1
+        if bool(over.any()):
+            both = [(*bounds.lower, *bounds.upper) for bounds in self.layers()]
+            finite = [torch.isfinite(layer).all(dim=1) for layers in both for layer in layers]
+            over = over & ~torch.stack(finite).all(dim=0)
+        return over
+
     def _alone(self, bound_rows: RowBounds, refine: LayerRefinement | None = None) -> Alone:
         layers, differences = [], []
         for network, bounds in zip((self.teacher, self.student), self.layers(), strict=True):
@@ -125,8 +165,8 @@ class Problem:
 class Outcome:
     """Upper bounds `(n, C, 2)` of every query (class, sign); nodes `(n,)`; status an image where the method can stop early.
 
-    witness: inputs `(n, d)` float32 that the method met, which may attain more than the problem's own; None for none.
-    root: the largest bound `(n,)` of each image before any split, where there are splits.
+    witness: inputs `(n, d)` that the method met, which may attain more than the problem's own; None for none.
+    root: the largest bound `(n,)` of each image before any split, where there are splits. interrupted: whether Ctrl-C ended it.
     """
 
     queries: Tensor
@@ -134,6 +174,7 @@ class Outcome:
     status: tuple[str, ...] | None = None
     witness: Tensor | None = None
     root: Tensor | None = None
+    interrupted: bool = False
 
 
 def in_chunks(compute: Callable[[Region], LayerBounds], region: Region) -> LayerBounds:

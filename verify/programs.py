@@ -7,6 +7,9 @@ A neuron `l < 0 < u` is written `z = y - s` with `0 <= y <= u` its output and `0
 
 so every neuron has one dense row, `W y_prev + b = y - s`, and one or two short ones. A neuron with `l >= 0` has `y = z`; one with
 `u <= 0` has no variable at all.
+
+Solvers keep rows within absolute tolerances, so every variable stands in units of its own box: an input from -1 to 1, a neuron in units of
+`max(u, -l)`. A ReLU is the same in any unit, and the program the same for weights of any size.
 """
 
 from __future__ import annotations
@@ -27,14 +30,15 @@ class Encoded:
     """Where one network stands in a program.
 
     columns: of the last hidden layer's outputs that are not always zero (of the inputs, where there is no hidden layer).
-    weight, bias: the last affine layer, its columns matching `columns`. dense_rows: for every hidden layer, the place of each
-    neuron's dense row, -1 for a neuron without one.
+    weight, bias: the last affine layer of these variables. dense_rows: for every hidden layer, the place of each neuron's dense row, -1
+    for a neuron without one. units: for every hidden layer, what a neuron's row and variables stand in.
     """
 
     columns: Integers
     weight: Floats
     bias: Floats
     dense_rows: tuple[Integers, ...]
+    units: tuple[Floats, ...]
 
     def objective(self, row: Floats) -> tuple[Integers, Floats, float]:
         """Columns, values and constant of `row . logits`."""
@@ -46,40 +50,63 @@ class Encoded:
         A solver takes `multipliers . (A v - b)` off the objective, the Lagrangian adds it: hence the sign.
         """
         given = np.append(-rows, 0.0)
-        return [given[places] for places in self.dense_rows]
+        return [given[places] / units for places, units in zip(self.dense_rows, self.units, strict=True)]
 
 
-def add_inputs(program: Program, region: Region) -> Integers:
-    """Add the inputs of the first image of a region; returns their columns."""
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of one box as variables from -1 to 1: `x = center + half v[columns]`, `(d,)` each."""
+
+    columns: Integers
+    center: Floats
+    half: Floats
+
+    def point(self, solution: Floats) -> Floats:
+        """The input `(d,)` that a solution means."""
+        return self.center + self.half * solution[self.columns]
+
+
+def add_inputs(program: Program, region: Region) -> Inputs:
+    """Add the inputs of the first image of a region."""
     lower, upper = _numpy(region.lower[0]), _numpy(region.upper[0])
-    return np.array([program.add_variable(*pair) for pair in zip(lower, upper, strict=True)], np.int64)
+    columns = np.array([program.add_variable(-1.0, 1.0) for _ in lower], np.int64)
+    return Inputs(columns, (lower + upper) / 2, (upper - lower) / 2)
 
 
-def add_network(
-    program: Program, network: ReluNetwork, bounds: LayerBounds, inputs: Integers, *, exact: bool
-) -> Encoded:
-    """Add the hidden layers of a network that reads the columns `inputs`, with the bounds of the first image of `bounds`."""
-    columns, kept = inputs, np.arange(len(inputs))
-    dense_rows = []
+def add_network(program: Program, network: ReluNetwork, bounds: LayerBounds, inputs: Inputs, *, exact: bool) -> Encoded:
+    """Add the hidden layers of a network that reads the inputs, with the bounds of the first image of `bounds`."""
+    columns, kept = inputs.columns, np.arange(len(inputs.columns))
+    scale, offset = inputs.half, inputs.center
+    dense_rows, units = [], []
     for k in range(network.depth - 1):
-        weight, bias = _numpy(network.weights[k])[:, kept], _numpy(network.biases[k])
+        weight, bias = _of_variables(network, k, kept, scale, offset)
         lower, upper = _numpy(bounds.lower[k][0]), _numpy(bounds.upper[k][0])
         outputs = np.full(len(bias), -1, np.int64)
         places = np.full(len(bias), -1, np.int64)
-        for neuron in np.flatnonzero(upper > 0):
-            outputs[neuron], places[neuron] = _add_neuron(
-                program, columns, weight[neuron], bias[neuron], lower[neuron], upper[neuron], exact=exact
-            )
+        unit = np.where(upper > 0, np.maximum(upper, -lower), 1.0)
+        for j in np.flatnonzero(upper > 0):
+            row = weight[j] / unit[j], bias[j] / unit[j]
+            box = lower[j] / unit[j], upper[j] / unit[j]
+            outputs[j], places[j] = _add_neuron(program, columns, row, box, exact=exact)
         kept = np.flatnonzero(outputs >= 0)
-        columns = outputs[kept]
+        columns, scale, offset = outputs[kept], unit[kept], np.zeros(len(kept))
         dense_rows.append(places)
-    return Encoded(columns, _numpy(network.weights[-1])[:, kept], _numpy(network.biases[-1]), tuple(dense_rows))
+        units.append(unit)
+    last = _of_variables(network, network.depth - 1, kept, scale, offset)
+    return Encoded(columns, *last, tuple(dense_rows), tuple(units))
+
+
+def _of_variables(network: ReluNetwork, k: int, kept: Integers, scale: Floats, offset: Floats) -> tuple[Floats, Floats]:
+    """Weight and bias of a layer whose inputs `kept` are `offset + scale v` for variables v."""
+    weight = _numpy(network.weights[k])[:, kept]
+    return weight * scale, _numpy(network.biases[k]) + weight @ offset
 
 
 def _add_neuron(
-    program: Program, columns: Integers, weight: Floats, bias: float, lower: float, upper: float, *, exact: bool
+    program: Program, columns: Integers, row: tuple[Floats, float], box: tuple[float, float], *, exact: bool
 ) -> tuple[int, int]:
-    """Add `y = relu(weight . columns + bias)`; returns the column of `y` and the place of the dense row."""
+    """Add `y = relu(weight . columns + bias)` over its box; returns the column of `y` and the place of the dense row."""
+    (weight, bias), (lower, upper) = row, box
     output = program.add_variable(max(lower, 0.0), upper)
     if lower >= 0:
         return output, program.add_row(np.append(columns, output), np.append(weight, -1.0), -bias, -bias)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from verify.errors import Unsupported
+from verify.rounding import down, toward, up
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,17 @@ class Region:
     valid_range: tuple[float, float] | None
 
     @classmethod
-    def ball(cls, images: Tensor, eps: float | Tensor, valid_range: tuple[float, float] | None = (0.0, 1.0)) -> Region:
+    def ball(
+        cls, images: Tensor | NDArray[Any], eps: float | Tensor, valid_range: tuple[float, float] | None = (0.0, 1.0)
+    ) -> Region:
         """The balls of radius `eps` around `images` `(n, *shape)`, cut with `valid_range`; eps is a number or one a channel.
 
         Raises `Unsupported` for a negative or infinite radius, images that are not finite or lie outside `valid_range`.
         """
+        if isinstance(images, np.ndarray):
+            images = torch.from_numpy(images)
+        if not isinstance(images, Tensor):
+            raise Unsupported(f"images must be a tensor of shape (n, ...), but are a {type(images).__name__}")
         if images.ndim < 2 or len(images) == 0:
             raise Unsupported(f"images must have shape (n, ...) with n of at least 1, but have {tuple(images.shape)}")
         shape = tuple(images.shape[1:])
@@ -39,8 +49,7 @@ class Region:
         if not torch.isfinite(center).all():
             raise Unsupported("the images hold values that are NaN or infinite")
         radius = _radius(eps, shape, center)
-        lower = torch.nextafter(center - radius, torch.full_like(center, -torch.inf))
-        upper = torch.nextafter(center + radius, torch.full_like(center, torch.inf))
+        lower, upper = down(center - radius), up(center + radius)
         if valid_range is not None:
             smallest, largest = float(valid_range[0]), float(valid_range[1])
             if not smallest < largest:
@@ -48,7 +57,7 @@ class Region:
             if bool((center < smallest).any() or (center > largest).any()):
                 raise Unsupported(
                     f"the images hold values from {center.min():.4g} to {center.max():.4g}, outside the valid range "
-                    f"[{smallest:g}, {largest:g}]; scale them or give another valid_range"
+                    f"[{smallest:g}, {largest:g}]; give them in the units that the networks read, scaled into that range"
                 )
             lower, upper = lower.clamp(min=smallest), upper.clamp(max=largest)
         exact = radius == 0
@@ -85,19 +94,41 @@ class Region:
         )  # fmt: skip
 
     def inner(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """Corners `(n, d)` of type `dtype` that lie inside the exact ball and the valid range: for searches and witnesses."""
+        """Corners `(n, d)` of type `dtype` inside the exact ball and the valid range, for searches; see `inside` for witnesses.
+
+        Where the ball holds no number of this type, both are the nearest one.
+        """
         exact = self.lower == self.upper
-        infinity = torch.full_like(self.center, torch.inf)
         # lower and upper went outward by at most two units in the last place; three steps back are inside.
         lower, upper = self.lower, self.upper
         for _ in range(3):
-            lower, upper = torch.nextafter(lower, infinity), torch.nextafter(upper, -infinity)
+            lower, upper = up(lower), down(upper)
         if self.valid_range is not None:
-            lower = torch.where(self.lower == self.valid_range[0], self.lower, lower)
-            upper = torch.where(self.upper == self.valid_range[1], self.upper, upper)
+            smallest, largest = (torch.full_like(self.center, edge) for edge in self.valid_range)
+            radius = _radius(self.eps, self.shape, self.center)
+            lower = torch.where(_reaches(-self.center, radius, -smallest), smallest, lower)
+            upper = torch.where(_reaches(self.center, radius, largest), largest, upper)
         lower, upper = torch.minimum(lower, self.center), torch.maximum(upper, self.center)
         lower, upper = torch.where(exact, self.center, lower), torch.where(exact, self.center, upper)
-        return _toward(lower, dtype, up=True), _toward(upper, dtype, up=False)
+        low, high = toward(lower, dtype, upper=True), toward(upper, dtype, upper=False)
+        nearest = self.center.to(dtype)
+        return torch.where(low > high, nearest, low), torch.where(low > high, nearest, high)
+
+    def inside(self, points: Tensor) -> Tensor:
+        """Inputs `(n, d)` float64 of the exact ball and the valid range, as near as can be to `points`; float32 ones of `inner` stay."""
+        return torch.clamp(points.double(), *self._corners)
+
+    @cached_property
+    def _corners(self) -> tuple[Tensor, Tensor]:
+        return self.inner(torch.float64)
+
+    def samples(self, count: int) -> Tensor:
+        """`count` inputs `(count, d)` float32, of one region after the other: uniform ones and corners in turn."""
+        generator = torch.Generator().manual_seed(0)
+        lower, upper = (side[torch.arange(count) % len(self)].cpu() for side in self.inner(torch.float32))
+        draws = torch.rand(lower.shape, generator=generator, dtype=torch.float32, device="cpu")
+        draws[1::2] = draws[1::2].round()
+        return torch.clamp(lower + (upper - lower) * draws, lower, upper)
 
     def contains(self, points: Tensor) -> Tensor:
         """`(n,)` truth values: does each of `points` `(n, d)` lie inside its box."""
@@ -105,8 +136,24 @@ class Region:
         return ((points >= self.lower) & (points <= self.upper)).all(dim=1)
 
 
+def shortest(points: Tensor) -> Tensor:
+    """The same numbers in float32 where that holds all of them."""
+    return points.float() if torch.equal(points.float().to(points.dtype), points) else points
+
+
+def _reaches(center: Tensor, radius: Tensor, edge: Tensor) -> Tensor:
+    """Truth values: is `center + radius` exactly at least `edge`; the rounding error of a sum is a floating-point number (Knuth)."""
+    total = center + radius
+    part = total - center
+    error = (center - (total - part)) + (radius - part)
+    return (total > edge) | ((total == edge) & (error >= 0))
+
+
 def _radius(eps: float | Tensor, shape: tuple[int, ...], center: Tensor) -> Tensor:
-    values = torch.as_tensor(eps, dtype=torch.float64, device=center.device).flatten()
+    try:
+        values = torch.as_tensor(eps, dtype=torch.float64, device=center.device).flatten()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise Unsupported(f"the radius eps must be a number or a tensor of numbers, but is {eps!r}") from error
     if not bool(torch.isfinite(values).all() and (values >= 0).all()):
         raise Unsupported(f"the radius eps must be a finite number of at least 0, but is {eps}")
     inputs = center.shape[1]
@@ -117,11 +164,3 @@ def _radius(eps: float | Tensor, shape: tuple[int, ...], center: Tensor) -> Tens
     raise Unsupported(
         f"the radius eps must be one number or one a channel ({shape[0]}), but has {values.numel()} values"
     )
-
-
-def _toward(values: Tensor, dtype: torch.dtype, up: bool) -> Tensor:
-    """Round to `dtype`, up or down."""
-    rounded = values.to(dtype)
-    beyond = torch.full_like(rounded, torch.inf if up else -torch.inf)
-    wrong = rounded.to(values.dtype) < values if up else rounded.to(values.dtype) > values
-    return torch.where(wrong, torch.nextafter(rounded, beyond), rounded)

@@ -8,6 +8,7 @@ from torch import Tensor
 from verify.interval import interval_bounds
 from verify.network import ReluNetwork
 from verify.region import Region
+from verify.rounding import down
 from verify.softmax import box_differences, confidence_bounds
 
 
@@ -25,7 +26,7 @@ def attained(teacher: ReluNetwork, student: ReluNetwork, points: Tensor) -> Tens
     teacher_low, teacher_high = confidence_bounds(*box_differences(*logits_at(teacher, points)))
     student_low, student_high = confidence_bounds(*box_differences(*logits_at(student, points)))
     exact = torch.stack((teacher_low - student_high, student_low - teacher_high), dim=-1)
-    return torch.nextafter(exact, torch.full_like(exact, -torch.inf))
+    return down(exact)
 
 
 def decided(network: ReluNetwork, points: Tensor) -> Tensor:

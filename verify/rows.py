@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from verify.heads import Boxes
-from verify.native.search import Bounds
 from verify.pair import Neurons
-from verify.rounding import gamma
+from verify.rounding import lse_error
 
 
 @dataclass(frozen=True)
 class Rows:
     """A batch of queries, each over its own part of an image's region.
 
-    image, label, sign `(n,)`: sign 0 asks for `p_t - p_s`, 1 for `p_s - p_t`. lower, upper `(n, width + 2 C + 2)`, rounded outward to
-    float32: bounds of all hidden neurons (teacher's, then student's), of the differences from the label (the same), of their LSEs.
+    image, label, sign `(n,)`: sign 0 asks for `p_t - p_s`, 1 for `p_s - p_t`. lower, upper `(n, width + 2 C + 2 + inputs)`, rounded
+    outward to float32: bounds of all hidden neurons (teacher's, then student's), of the differences from the label (the same), of their
+    LSEs, and, where there are few inputs, of these: as parts of the region's half widths, from -1 to 1.
     """
 
     image: Tensor
@@ -28,28 +28,38 @@ class Rows:
     lower: Tensor
     upper: Tensor
     classes: int
+    inputs: int
 
     def __len__(self) -> int:
         return len(self.image)
 
     def __getitem__(self, index: Tensor | slice) -> Rows:
-        return Rows(
-            self.image[index], self.label[index], self.sign[index], self.lower[index], self.upper[index], self.classes
-        )
+        image, label, sign, lower, upper = (column[index] for column in self.columns())
+        return Rows(image, label, sign, lower, upper, self.classes, self.inputs)
+
+    def columns(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Everything of a row, a tensor each."""
+        return self.image, self.label, self.sign, self.lower, self.upper
+
+    def boxed(self, lower: Tensor, upper: Tensor) -> Rows:
+        """The same queries with other boxes."""
+        return Rows(self.image, self.label, self.sign, lower, upper, self.classes, self.inputs)
 
     @staticmethod
     def cat(parts: Sequence[Rows]) -> Rows:
         """All rows of several batches."""
-        image, label, sign, lower, upper = (
-            torch.cat(column)
-            for column in zip(*((p.image, p.label, p.sign, p.lower, p.upper) for p in parts), strict=True)
-        )
-        return Rows(image, label, sign, lower, upper, parts[0].classes)
+        image, label, sign, lower, upper = map(torch.cat, zip(*(part.columns() for part in parts), strict=True))
+        return Rows(image, label, sign, lower, upper, parts[0].classes, parts[0].inputs)
 
     @property
     def width(self) -> int:
         """Number of hidden neurons."""
-        return self.lower.shape[1] - 2 * self.classes - 2
+        return self.lower.shape[1] - self.inputs - 2 * self.classes - 2
+
+    @property
+    def head(self) -> slice:
+        """The columns of the differences and their LSEs."""
+        return slice(self.width, self.lower.shape[1] - self.inputs)
 
     @property
     def is_label(self) -> Tensor:
@@ -62,10 +72,6 @@ class Rows:
         teacher, student = teacher - teacher.gather(1, label), student - student.gather(1, label)
         return torch.where(is_up, teacher, student), torch.where(is_up, student, teacher)
 
-    def bounds(self) -> Bounds:
-        """The same for the compiled search."""
-        return Bounds(self.image, self.lower, self.upper, self.label, self.sign)
-
     def neurons(self, dtype: torch.dtype) -> Neurons:
         """What is known of the hidden neurons."""
         return Neurons.of(self.lower[:, : self.width].to(dtype), self.upper[:, : self.width].to(dtype))
@@ -77,22 +83,13 @@ class Rows:
 
     def _parts(self, bounds: Tensor, dtype: torch.dtype) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         n = torch.arange(len(self), device=self.sign.device)
-        d = bounds[:, self.width : -2].reshape(len(self), 2, self.classes).to(dtype)
-        r = bounds[:, -2:].to(dtype)
+        head = bounds[:, self.head].to(dtype)
+        d, r = head[:, :-2].reshape(len(self), 2, self.classes), head[:, -2:]
         return (d[n, self.sign], d[n, 1 - self.sign]), (r[n, self.sign], r[n, 1 - self.sign])
 
 
 def r_bounds(d_lower: Tensor, d_upper: Tensor, is_label: Tensor) -> tuple[Tensor, Tensor]:
     """Bounds `(n, 2)` of `LSE(d)` over the classes that are not the label, from boxes `(n, 2, C)`, rounded outward."""
     low, high = (d.double().masked_fill(is_label, -torch.inf).logsumexp(dim=2) for d in (d_lower, d_upper))
-    relative = gamma(16 * (d_lower.shape[2] + 8))
-    return low - relative * (1 + low.abs()), high + relative * (1 + high.abs())
-
-
-def outward(values: Tensor, up: bool) -> Tensor:
-    """float64 bounds as float32 numbers that are not tighter."""
-    rounded = values.float()
-    wrong = rounded.double() < values if up else rounded.double() > values
-    return torch.where(
-        wrong, torch.nextafter(rounded, torch.full_like(rounded, torch.inf if up else -torch.inf)), rounded
-    )
+    classes = d_lower.shape[2]
+    return low - lse_error(low, classes), high + lse_error(high, classes)

@@ -39,6 +39,8 @@ def ascend(
         x.requires_grad_(True)
         values = objective(x)
         (gradient,) = torch.autograd.grad(values.sum(), x)
+        # Where the arithmetic overflows there is no direction, and the input stays where it is.
+        gradient.nan_to_num_(0.0)
         if observe is not None:
             observe(x.detach(), values.detach())
         size = step_size(step) if callable(step_size) else step_size
@@ -153,7 +155,7 @@ def best_of_image(teacher: ReluNetwork, student: ReluNetwork, found: Tensor, poi
     """For each image the best of `found` `(n, d)` and of those `points` `(m, d)` whose `owner` `(m,)` it is."""
     objective = confidence_distance(teacher, student)
     with torch.no_grad():
-        values = torch.cat((objective(found), objective(points)))
+        values = torch.cat((objective(found), objective(points))).nan_to_num(-torch.inf)
     owners = torch.cat((torch.arange(len(found), device=owner.device), owner))
     largest = torch.full((len(found),), -torch.inf, dtype=values.dtype, device=values.device)
     largest = largest.scatter_reduce(0, owners, values, "amax")

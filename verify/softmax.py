@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from verify.rounding import UNDERFLOW, up
+from verify.rounding import TINY, softmax_error, up
 
 SIGNS = (1, -1)
 
@@ -30,13 +30,12 @@ def box_differences(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
 
 def confidence_bounds(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     """Eq. 10: bounds `(n, C)` of every confidence from bounds `(n, C, C)` of the logit differences, rounded outward."""
-    classes = lower.shape[1]
-    relative = 4 * (classes + 8) * torch.finfo(lower.dtype).eps
+    relative = softmax_error(lower.shape[1])
     smallest = 1 / (1 + _sum_of_exponentials(upper))
     largest = 1 / (1 + _sum_of_exponentials(lower))
     return (
-        (smallest * (1 - relative) - UNDERFLOW).clamp(min=0),
-        (largest * (1 + relative) + UNDERFLOW).clamp(max=1),
+        (smallest * (1 - relative) - TINY).clamp(min=0),
+        (largest * (1 + relative) + TINY).clamp(max=1),
     )
 
 

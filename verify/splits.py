@@ -12,29 +12,41 @@ from torch import Tensor
 from verify.engine import Engine, Found
 from verify.heads import Boxes, conjugate, in_order
 from verify.history import History
-from verify.rounding import gamma
-from verify.rows import Rows, outward, r_bounds
+from verify.rounding import LEVEL_SLACK, lse_error, most, outward
+from verify.rows import Rows, r_bounds
 
 # The smallest part of a box that a child may have, and the smallest box that is split.
 SMALLEST_PART, SMALLEST_BOX = 0.2, 1e-4
 # Splits that are tried by a pass through their children; what one pass misses of a head's split, as a part of its cost.
 SHORTLIST = 8
 HEAD_SHARE = 0.5
+# Beyond it the sigmoid is within 2 per cent of 0 or 1.
+STEEP = 4.0
+# Up to so many inputs, smaller boxes of inputs shrink the differences and LSEs faster than splitting them does.
+FEW_INPUTS = 12
+# What the costliest input promises at least, as a part of what there is to gain: where every bound is far too large, no split gains on
+# both sides, and only smaller boxes of inputs help.
+INPUT_FLOOR = 0.02
+# The part of all costs that falls on the inputs by their widths alone, and the smallest share of a region that is split.
+WIDTH_SHARE, SMALLEST_SHARE = 0.02, 1e-6
 # What a split that helps one child only counts for.
 ONE_SIDED = 1e-6
-# What a cut that follows from the threshold gives away, far above its rounding error.
-CUT_SLACK = 1e-12
 
 
 def choose_split(
     engine: Engine, history: History, rows: Rows, found: Found, threshold: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """For every row the variable `(n,)` whose children promise most, the value to split it at, and the gain that one pass sees."""
-    cost, value = costs(rows, found)
+    cost, value = costs(engine, rows, found)
     room = (found.value.double() - threshold).clamp(min=1e-9).to(cost.dtype)[:, None, None]
+    floor = torch.zeros_like(cost)
+    if rows.inputs:
+        of_inputs = cost[:, -rows.inputs :].clamp(min=0)
+        floor[:, -rows.inputs :] = INPUT_FLOOR * of_inputs / of_inputs.amax(dim=1, keepdim=True).clamp(min=1e-30)
 
     def promise(variables: Tensor, gains: Tensor) -> Tensor:
         expected = torch.minimum(history.expected(rows, variables, gains), room) / room
+        expected = torch.maximum(expected, floor.gather(1, variables)[..., None])
         return (expected + ONE_SIDED).prod(dim=2).masked_fill(cost.gather(1, variables) < 0, -1.0)
 
     every = torch.arange(cost.shape[1], device=cost.device).expand(len(rows), -1)
@@ -68,11 +80,12 @@ def glances(engine: Engine, rows: Rows, found: Found, threshold: Tensor, variabl
     return torch.stack(gains, dim=2)
 
 
-def costs(rows: Rows, found: Found) -> tuple[Tensor, Tensor]:
+def costs(engine: Engine, rows: Rows, found: Found) -> tuple[Tensor, Tensor]:
     """What the relaxation gives away at every variable, -1 where it cannot be split, and where to split it; `(n, variables)`.
 
     A ReLU: its coefficient times its intercept. A difference of the lower confidence: how far the chord of its exponential is above it, in
-    units of that confidence. An LSE: how far the sigmoid's line is above it. All at the relaxation's own point.
+    units of that confidence. An LSE: how far the sigmoid's line is above it. All at the relaxation's own point. An input: its share
+    of all of these.
     """
     neurons = rows.neurons(found.slopes.dtype)
     relus = (found.outputs.abs() * neurons.intercept).masked_fill(~neurons.unstable, -1.0)
@@ -80,10 +93,40 @@ def costs(rows: Rows, found: Found) -> tuple[Tensor, Tensor]:
     sides = [_head_costs(boxes, found, side, rows.is_label) for side in range(2)]
     pairs = [torch.cat(in_order(up, down, rows.sign), dim=1) for up, down in zip(*sides, strict=True)]
     differences, difference_values, lses, lse_values = pairs
-    return (
-        torch.cat((relus, differences, lses), dim=1),
-        torch.cat((torch.zeros_like(relus), difference_values, lse_values), dim=1),
-    )
+    if 0 < rows.inputs <= FEW_INPUTS:
+        differences, lses = torch.full_like(differences, -1.0), torch.full_like(lses, -1.0)
+    own = torch.cat((relus, differences, lses), dim=1)
+    values = torch.cat((torch.zeros_like(relus), difference_values, lse_values), dim=1)
+    if rows.inputs == 0:
+        return own, values
+    low, high = rows.lower[:, -rows.inputs :], rows.upper[:, -rows.inputs :]
+    return torch.cat((own, input_costs(engine, rows, found, own)), dim=1), torch.cat((values, (low + high) / 2), dim=1)
+
+
+def input_costs(engine: Engine, rows: Rows, found: Found, own: Tensor) -> Tensor:
+    """What is given away at every input, `(n, inputs)`: each variable's cost `own` falls on the inputs by how much they move it.
+
+    How much an input moves a neuron over the row's box: its half width times the neuron's coefficients with every ReLU at its upper line's
+    slope; an LSE moves with the differences, by their weights in it. A small part falls on the inputs by their widths alone.
+    """
+    boxes = engine.inputs.of(rows)
+    half, neurons = boxes.radius[boxes.index], rows.neurons(own.dtype)
+    moved, logits = [own.new_zeros((len(rows), 0, rows.inputs))], []
+    for network, places in zip(engine.quick.networks, engine.quick.places, strict=True):
+        moves = network.weights[0] * half[:, None]
+        for place, weight in zip(places, network.weights[1:], strict=True):
+            moved.append(moves)
+            moves = weight @ (moves * neurons.above[:, place, None])
+        logits.append(moves - moves.gather(1, rows.label[:, None, None].expand(-1, 1, rows.inputs)))
+    up, down = (d.masked_fill(rows.is_label, -torch.inf).softmax(dim=1) for d in found.differences)
+    weights = in_order(up, down, rows.sign)
+    lses = [(weight[..., None] * moves).sum(dim=1, keepdim=True) for weight, moves in zip(weights, logits, strict=True)]
+    size = torch.cat((*moved, *logits, *lses), dim=1).abs()
+    share = size / size.sum(dim=2, keepdim=True).clamp(min=torch.finfo(size.dtype).tiny)
+    cost = (own.clamp(min=0)[..., None] * share).sum(dim=1)
+    cost = cost + WIDTH_SHARE * cost.sum(dim=1, keepdim=True) * half / half.sum(dim=1, keepdim=True)
+    splittable = rows.upper[:, -rows.inputs :] - rows.lower[:, -rows.inputs :] > SMALLEST_SHARE
+    return torch.where(splittable & (half > 0), cost, -1.0)
 
 
 def _head_costs(boxes: Boxes, found: Found, side: int, is_label: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -104,7 +147,7 @@ def _head_costs(boxes: Boxes, found: Found, side: int, is_label: Tensor) -> tupl
     v, ends = (-r, (-r_high, -r_low)) if side == 0 else (r, (r_low, r_high))
     highest, _ = conjugate(lam, *ends)
     lse = torch.where(r_high - r_low > SMALLEST_BOX, (highest + lam * v - torch.sigmoid(v)).clamp(min=0), -1.0)
-    return differences, inner(at, low, high), lse[:, None], inner(r, r_low, r_high)[:, None]
+    return differences, inner(at, low, high), lse[:, None], steep(r, r_low, r_high)[:, None]
 
 
 def split(rows: Rows, variable: Tensor, value: Tensor) -> tuple[Rows, Rows]:
@@ -113,10 +156,7 @@ def split(rows: Rows, variable: Tensor, value: Tensor) -> tuple[Rows, Rows]:
     value = value[:, None].to(rows.lower.dtype)
     upper = rows.upper.scatter(1, where, torch.minimum(rows.upper.gather(1, where), value))
     lower = rows.lower.scatter(1, where, torch.maximum(rows.lower.gather(1, where), value))
-    return (
-        Rows(rows.image, rows.label, rows.sign, rows.lower, upper, rows.classes),
-        Rows(rows.image, rows.label, rows.sign, lower, rows.upper, rows.classes),
-    )
+    return rows.boxed(rows.lower, upper), rows.boxed(lower, rows.upper)
 
 
 def narrow(rows: Rows, threshold: Tensor) -> tuple[Rows, Tensor]:
@@ -126,7 +166,7 @@ def narrow(rows: Rows, threshold: Tensor) -> tuple[Rows, Tensor]:
     `exp(d_j) >= exp(LSE(d)) - sum of the others`.
     """
     n, classes = len(rows), rows.classes
-    low, high = rows.lower[:, rows.width :].double(), rows.upper[:, rows.width :].double()
+    low, high = rows.lower[:, rows.head].double(), rows.upper[:, rows.head].double()
     d_low, d_high = (t[:, :-2].reshape(n, 2, classes) for t in (low, high))
     is_label = rows.is_label[:, None]
     r_low, r_high = r_bounds(d_low, d_high, is_label)
@@ -135,26 +175,25 @@ def narrow(rows: Rows, threshold: Tensor) -> tuple[Rows, Tensor]:
     up, down = rows.sign, 1 - rows.sign
     largest = torch.sigmoid(-r_low[every, up])
     smallest = torch.sigmoid(-r_high[every, down])
-    hopeless = largest - smallest + CUT_SLACK < threshold
+    hopeless = largest - smallest + LEVEL_SLACK < threshold
     least_up, most_down = threshold + smallest, largest - threshold
-    r_high[every, up] = torch.minimum(r_high[every, up], log_odds(1 - least_up + CUT_SLACK))
-    r_low[every, down] = torch.maximum(r_low[every, down], -log_odds(most_down + CUT_SLACK))
-    relative = gamma(64 * (classes + 16))
-    reach = 1 + torch.maximum(r_low.abs(), r_high.abs())
-    d_high = torch.where(is_label, d_high, torch.minimum(d_high, (r_high + relative * reach)[:, :, None]))
+    r_high[every, up] = torch.minimum(r_high[every, up], log_odds(1 - least_up + LEVEL_SLACK))
+    r_low[every, down] = torch.maximum(r_low[every, down], -log_odds(most_down + LEVEL_SLACK))
+    reach = torch.maximum(r_low.abs(), r_high.abs())
+    d_high = torch.where(is_label, d_high, torch.minimum(d_high, (r_high + lse_error(reach, classes))[:, :, None]))
     top = d_high.masked_fill(is_label, -torch.inf).amax(dim=2, keepdim=True)
     parts = (d_high - top).exp().masked_fill(is_label, 0.0)
     left = (r_low[:, :, None] - top).exp() - (parts.sum(dim=2, keepdim=True) - parts)
-    implied = (
-        torch.log((left - CUT_SLACK * classes**2).clamp(min=1e-300)) + top - relative * (reach[:, :, None] + top.abs())
-    )
-    d_low = torch.where(is_label | (left < 1e-6), d_low, torch.maximum(d_low, implied))
-    low = outward(torch.cat((d_low.flatten(1), r_low), dim=1), False)
-    high = outward(torch.cat((d_high.flatten(1), r_high), dim=1), True)
-    lower = torch.cat((rows.lower[:, : rows.width], torch.maximum(low, rows.lower[:, rows.width :])), dim=1)
-    upper = torch.cat((rows.upper[:, : rows.width], torch.minimum(high, rows.upper[:, rows.width :])), dim=1)
+    implied = torch.log((left - LEVEL_SLACK * classes**2).clamp(min=1e-300)) + top
+    implied = implied - lse_error(reach[:, :, None] + top.abs(), classes)
+    d_low = torch.where(~is_label & (left >= 1e-6), most(d_low, implied), d_low)
+    low = outward(torch.cat((d_low.flatten(1), r_low), dim=1), upper=False)
+    high = outward(torch.cat((d_high.flatten(1), r_high), dim=1), upper=True)
+    lower, upper = rows.lower.clone(), rows.upper.clone()
+    lower[:, rows.head] = torch.maximum(low, lower[:, rows.head])
+    upper[:, rows.head] = torch.minimum(high, upper[:, rows.head])
     empty = hopeless | (lower > upper).any(dim=1)
-    return Rows(rows.image, rows.label, rows.sign, lower, upper, classes), empty
+    return rows.boxed(lower, upper), empty
 
 
 def inherited(parent: Rows, child: Rows, slopes: Tensor) -> Tensor:
@@ -167,6 +206,15 @@ def inner(value: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """`value` moved away from the ends of `[low, high]`."""
     margin = SMALLEST_PART * (high - low)
     return torch.minimum(torch.maximum(value, low + margin), high - margin)
+
+
+def steep(value: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Where to split an LSE: at an end of the sigmoid's steep part that is well inside, the nearer one, else as any box."""
+    ends = torch.tensor([-STEEP, STEEP], dtype=value.dtype, device=value.device)
+    inside = (ends > low[:, None] + STEEP / 4) & (ends < high[:, None] - STEEP / 4)
+    wide = high - low > 4 * STEEP
+    nearest = (value[:, None] - ends).abs().masked_fill(~inside, torch.inf).argmin(dim=1)
+    return torch.where(wide & inside.any(dim=1), ends[nearest], inner(value, low, high))
 
 
 def log_odds(p: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from torch import Tensor
 from verify.engine import Cut, Engine
 from verify.native.tighten import Tightener
 from verify.pair import Neurons, Pair, dot
-from verify.rounding import gamma
-from verify.rows import Rows, outward
+from verify.rounding import least, level_error, most, outward, proved, share_within, sum_error
+from verify.rows import Rows
 
 # Evaluations of the multiplier's slope, and the part of its box that a bound must gain to be proved.
 EVALUATIONS = 5
@@ -35,10 +35,9 @@ def tighten(engine: Engine, rows: Rows, cut: Cut, threshold: Tensor) -> Rows:
     """The rows with the boxes of their unstable neurons and differences cut, rounded outward; threshold `(n,)`."""
     if Tightener.fits(engine):
         if engine.tightener is None:
-            engine.tightener = Tightener(engine, mixed(engine.center.shape[1]))
-        lower, upper = engine.tightener.tighten(rows, cut, threshold)
-        return Rows(rows.image, rows.label, rows.sign, lower, upper, rows.classes)
-    rows = Rows(rows.image, rows.label, rows.sign, rows.lower.clone(), rows.upper.clone(), rows.classes)
+            engine.tightener = Tightener(engine, mixed(cut.coefficients.shape[1]))
+        return rows.boxed(*engine.tightener.tighten(rows, cut, threshold))
+    rows = rows.boxed(rows.lower.clone(), rows.upper.clone())
     work = Work(engine, rows, cut, threshold)
     offset = rows.width
     for k, places in enumerate(engine.exact.places):
@@ -50,6 +49,26 @@ def tighten(engine: Engine, rows: Rows, cut: Cut, threshold: Tensor) -> Rows:
         work.narrow(k, len(places), node, label + offset)
         offset += rows.classes
     return rows
+
+
+def narrow_inputs(engine: Engine, rows: Rows, cut: Cut, threshold: Tensor) -> Rows:
+    """The rows with their boxes of inputs cut to where the cut can be at least `threshold` `(n,)`.
+
+    The cut falls by its coefficient with every step from its corner, so it is below the threshold beyond a distance from it.
+    """
+    lower, upper = engine.inputs.regions(rows)
+    reach = (cut.largest() - threshold).clamp(min=0)[:, None] / cut.coefficients.abs()
+    share = share_within(lower, upper, reach)
+    low, high = rows.lower[:, -rows.inputs :], rows.upper[:, -rows.inputs :]
+    nearest = outward(high - share, upper=False), outward(low + share, upper=True)
+    narrower = (
+        torch.where(cut.coefficients > 0, most(low, nearest[0]), low),
+        torch.where(cut.coefficients < 0, least(high, nearest[1]), high),
+    )
+    kept = slice(0, rows.lower.shape[1] - rows.inputs)
+    return rows.boxed(
+        *(torch.cat((old[:, kept], new), dim=1) for old, new in zip((rows.lower, rows.upper), narrower, strict=True))
+    )
 
 
 def mixed(inputs: int) -> Tensor:
@@ -75,7 +94,9 @@ class Work:
 
     def __init__(self, engine: Engine, rows: Rows, cut: Cut, threshold: Tensor) -> None:
         self._engine, self._rows, self._cut, self._threshold = engine, rows, cut, threshold
-        self._center, self._radius = (cut.lower + cut.upper) / 2, (cut.upper - cut.lower) / 2
+        self._boxes = engine.inputs.of(rows)
+        lower, upper = (side[self._boxes.index] for side in (self._boxes.lower, self._boxes.upper))
+        self._center, self._radius = (lower + upper) / 2, (upper - lower) / 2
         order = mixed(self._center.shape[1]).to(self._center.device)
         self._mixed_first = [network.weights[0][:, order] for network in engine.quick.networks]
         self._quick_radius = self._radius.float()[:, order]
@@ -114,9 +135,9 @@ class Work:
         bound = self._proved(sought, node, mu)
         over = sign > 0
         here = (node[over], column[over])
-        rows.upper[here] = torch.minimum(rows.upper[here], outward(bound[over], True))
+        rows.upper[here] = torch.minimum(rows.upper[here], outward(bound[over], upper=True))
         here = (node[~over], column[~over])
-        rows.lower[here] = torch.maximum(rows.lower[here], outward(-bound[~over], False))
+        rows.lower[here] = torch.maximum(rows.lower[here], outward(-bound[~over], upper=False))
 
     def _send_back(
         self, pair: Pair, k: int, layer: int, node: Tensor, column: Tensor, sign: Tensor, lines: Lines
@@ -138,7 +159,7 @@ class Work:
             lift = dot(rising, intercept)
             a = torch.addcmul(rising * above, a.clamp(max=0), adaptive)
             constant = constant + lift + self._constant(pair, k, below, node, a)
-            error = error + self._errors(k, below, node, a) + gamma(64 + a.shape[1]) * lift
+            error = error + self._errors(k, below, node, a) + sum_error(lift, self._engine.exact.terms)
             a = a @ self._weights(pair, k, below)
         return Sought(a, constant, error)
 
@@ -152,8 +173,8 @@ class Work:
         """What the biases add; in float32, for the first layer, with what the center of the region adds."""
         if layer == 0 and pair is self._engine.quick:
             start = k * len(pair.networks[0].biases[0])
-            middle = self._engine.middle[:, start : start + a.shape[1]]
-            return dot(a, middle[self._rows.image[node]])
+            middle = self._boxes.middle[:, start : start + a.shape[1]]
+            return dot(a, middle[self._boxes.index[node]])
         return a @ pair.networks[k].biases[layer]
 
     def _errors(self, k: int, layer: int, node: Tensor, a: Tensor) -> Tensor:
@@ -194,6 +215,5 @@ class Work:
         total = torch.addcmul(sought.coefficients, mu[:, None], cut.coefficients[node])
         value = sought.constant + mu * (cut.constant[node] - threshold) + dot(total, self._center[node])
         value = value + dot(total.abs(), self._radius[node])
-        slack = 2 * cut.error[node] + gamma(64) * (cut.constant[node].abs() + threshold.abs())
-        bound = value + 2 * sought.error + mu * slack
-        return torch.where(torch.isnan(bound), torch.inf, bound)
+        slack = 2 * cut.error[node] + level_error(cut.constant[node], threshold)
+        return proved(value + 2 * sought.error + mu * slack)

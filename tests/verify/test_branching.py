@@ -18,7 +18,7 @@ from verify.rows import Rows
 from verify.schedule import Schedule
 from verify.search import ascend
 from verify.splits import costs, narrow, split
-from verify.tightening import tighten
+from verify.tightening import narrow_inputs, tighten
 
 
 def random_pair(inputs: int, seed: int) -> tuple[ReluNetwork, ReluNetwork, float]:
@@ -251,7 +251,9 @@ def test_no_point_of_interest_is_lost(seed: int) -> None:
     found = engine.search(rows, *engine.start(rows), Schedule(steps=20))
     cut_rows, empty = narrow(rows, threshold)
     assert not empty.any()
-    tightened = tighten(engine, cut_rows, engine.cut(rows, found.slopes, found.free), threshold)
+    cut = engine.cut(rows, found.slopes, found.free)
+    within = narrow_inputs(engine, cut_rows, cut, threshold)
+    tightened = tighten(engine, within, cut, threshold)
     final, empty = narrow(tightened, threshold)
     assert not empty.any()
     assert ((final.upper - final.lower) < (rows.upper - rows.lower)).any()
@@ -259,7 +261,7 @@ def test_no_point_of_interest_is_lost(seed: int) -> None:
     interesting = (reached > threshold[:, None])[..., None]
     inside = (values >= final.lower[:, None].double() - 1e-9) & (values <= final.upper[:, None].double() + 1e-9)
     assert (inside | ~interesting).all()
-    cost, value = costs(rows, found)
+    cost, value = costs(engine, rows, found)
     for k in torch.randperm(cost.shape[1], generator=torch.Generator().manual_seed(seed))[:12].tolist():
         variable = torch.full_like(rows.image, k)
         below, above = split(rows, variable, value[:, k])
@@ -271,7 +273,7 @@ def test_no_point_of_interest_is_lost(seed: int) -> None:
 
 
 def variables(problem: Problem, rows: Rows, points: torch.Tensor) -> torch.Tensor:
-    """`(rows, m, width + 2 C + 2)`: what every variable is at the points."""
+    """`(rows, m, width + 2 C + 2 + inputs)`: what every variable is at the points; the inputs as shares of the half widths."""
     hidden, differences, lses = [], [], []
     for network in (problem.teacher, problem.student):
         z = points @ network.weights[0].T + network.biases[0]
@@ -282,4 +284,6 @@ def variables(problem: Problem, rows: Rows, points: torch.Tensor) -> torch.Tenso
         d = z - z.gather(2, rows.label[:, None, None].expand(-1, z.shape[1], 1))
         differences.append(d)
         lses.append(d.masked_fill(rows.is_label[:, None], -torch.inf).logsumexp(-1, keepdim=True))
-    return torch.cat((*hidden, *differences, *lses), dim=2)
+    lower, upper = problem.region.lower[:, None], problem.region.upper[:, None]
+    shares = (points - (lower + upper) / 2) / ((upper - lower) / 2)
+    return torch.cat((*hidden, *differences, *lses, shares[rows.image]), dim=2)

@@ -1,7 +1,12 @@
 """The compiled kernels against the tensor code, and how they are found and done without."""
 
-import subprocess
+import ctypes
+import os
+import shutil
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,7 @@ from tests.verify.test_difference import all_rows, problem_of
 from verify import Region
 from verify.engine import Engine
 from verify.native import library as native
+from verify.native.search import Kernel
 from verify.rows import Rows
 from verify.schedule import Schedule
 from verify.tightening import tighten
@@ -22,7 +28,7 @@ SHAPES = [
 ]  # fmt: skip
 
 if native.library() is None:
-    pytest.skip("no C compiler was found", allow_module_level=True)
+    pytest.skip(str(native.missing()), allow_module_level=True)
 
 
 def engines(shapes: tuple[list[int], list[int]], monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, Engine, Rows]:
@@ -97,22 +103,117 @@ def test_branch_and_bound_without_kernels(seed: int, monkeypatch: pytest.MonkeyP
     assert (result.nodes > 0).any()
 
 
-def test_without_a_compiler_there_is_no_kernel() -> None:
-    ask = "from verify.native.library import library; print(library())"
-    for environment in ({"FAITHKD_NATIVE": "0"}, {"CC": "no-such-compiler"}):
-        run = subprocess.run(
-            [sys.executable, "-c", ask], env={"PATH": "", **environment}, capture_output=True, text=True, check=True
-        )
-        assert run.stdout.strip() == "None"
+@pytest.mark.parametrize("target", ["_baseline", "_avx2", "_avx512"])
+def test_every_instruction_set_gives_the_same_bounds(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        path = native._path(target)
+    except ImportError:
+        pytest.skip("not built here")
+    order = ["_baseline", "_avx2", "_avx512"]
+    if order.index(target) > order.index(native._target()):
+        pytest.skip("not for this processor")
+    fast, _, rows = engines(SHAPES[0], monkeypatch)
+    one = fast.search(rows, *fast.start(rows), Schedule(steps=0))
+    cut = fast.cut(rows, one.slopes, one.free)
+    narrowed = tighten(fast, rows, cut, cut.largest() - 0.1)
+    for name in KERNELS:
+        monkeypatch.setattr(name, lambda: ctypes.CDLL(path))
+    other = fast.search(rows, *fast.start(rows), Schedule(steps=0))
+    for name in ("value", "hidden", "outputs", "corner", "slopes", "free"):
+        torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=2e-4, atol=2e-4, msg=name)
+    theirs = tighten(fast, rows, cut, cut.largest() - 0.1)
+    torch.testing.assert_close(narrowed.lower, theirs.lower, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(narrowed.upper, theirs.upper, rtol=1e-4, atol=1e-4)
 
 
-def test_a_library_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    native.library.cache_clear()
-    assert native.library() is not None
-    (built,) = (tmp_path / "faithkd").iterdir()
-    made = built.stat().st_mtime_ns
-    native.library.cache_clear()
-    assert native.library() is not None
-    assert built.stat().st_mtime_ns == made
-    native.library.cache_clear()
+def test_wide_heads_keep_every_vertex(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logits that lie hundreds apart: the compiled head and the tensor code agree."""
+    teacher, student = random_network([5, 6, 5], 1, 60.0), random_network([5, 7, 5], 2, 60.0)
+    problem = problem_of(teacher, student, torch.rand((2, 5), generator=torch.Generator().manual_seed(0)), 0.5)
+    fast = Engine(problem)
+    rows = all_rows(problem, fast)
+    assert (rows.upper - rows.lower).max() > 300
+    with monkeypatch.context() as patch:
+        for name in KERNELS:
+            patch.setattr(name, lambda: None)
+        slow = Engine(problem)
+    one, other = (engine.search(rows, *engine.start(rows), Schedule(steps=0)).value for engine in (fast, slow))
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"lower": lambda t: t.double()}, TypeError),
+        ({"middle": lambda t: t[:, 1:]}, TypeError),
+        ({"label": lambda t: t.int()}, TypeError),
+        ({"index": lambda t: t + 1000}, IndexError),
+        ({"index": lambda t: t - 1000}, IndexError),
+        ({"label": lambda t: t + 4}, IndexError),
+        ({"sign": lambda t: t - 1}, IndexError),
+        ({"lower": lambda t: t[:, :3], "upper": lambda t: t[:, :3]}, TypeError),
+    ],
+)
+def test_nothing_wrong_reaches_a_kernel(
+    change: dict[str, Callable[[torch.Tensor], torch.Tensor]], error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast, _, rows = engines(SHAPES[0], monkeypatch)
+    slopes, free = fast.start(rows)
+    bounds = fast._bounds(rows)
+    wrong = replace(bounds, **{name: mend(getattr(bounds, name)) for name, mend in change.items()})
+    with pytest.raises(error, match="a kernel"):
+        Kernel(fast.quick).search(wrong, slopes, free, Schedule(steps=1))
+
+
+@pytest.mark.parametrize("change", [lambda s, f: (s.double(), f), lambda s, f: (s[:, 1:], f), lambda s, f: (s, f[:-1])])
+def test_no_wrong_start_reaches_a_kernel(
+    change: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast, _, rows = engines(SHAPES[0], monkeypatch)
+    with pytest.raises(TypeError, match="a kernel takes"):
+        fast.search(rows, *change(*fast.start(rows)), Schedule(steps=1))
+
+
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask again what there is, now and after the test."""
+    for known in (native.library, native.missing, native._target):
+        known.cache_clear()
+        monkeypatch.setattr(native, known.__name__, cache(known.__wrapped__))
+
+
+def test_the_switch_turns_the_kernels_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert native.missing() is None
+    assert native.code().startswith("compiled for ")
+    fresh(monkeypatch)
+    monkeypatch.setenv("FAITHKD_NATIVE", "0")
+    assert native.library() is None
+    assert native.code() == "tensors"
+    assert "FAITHKD_NATIVE=0" in str(native.missing())
+
+
+def test_an_installation_without_a_compiler_has_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh(monkeypatch)
+    for name in ("_baseline", "_avx2", "_avx512"):
+        monkeypatch.setitem(sys.modules, f"verify.native.{name}", None)
+    assert native.library() is None
+    assert "not built" in str(native.missing())
+
+
+def test_kernels_older_than_their_source_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh(monkeypatch)
+    copy = tmp_path / "_baseline.so"
+    shutil.copyfile(native._path("_baseline"), copy)
+    monkeypatch.setattr(native, "_path", lambda name: str(copy))
+    assert native.missing() is None
+    (tmp_path / "search.c").touch()
+    os.utime(copy, (0, 0))
+    native.missing.cache_clear()
+    assert "older than their source" in str(native.missing())
+
+
+def test_results_say_which_code_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, images = (random_network([3, 4, 3], 0), random_network([3, 4, 3], 1)), torch.rand((1, 3))
+    assert verify.faithfulness(*pair, images, 0.1).code == native.code()
+    fresh(monkeypatch)
+    monkeypatch.setenv("FAITHKD_NATIVE", "0")
+    assert verify.faithfulness(*pair, images, 0.1).code == "tensors"

@@ -1,63 +1,77 @@
-"""The compiled kernels: built once by the machine's own C compiler, kept in the user's cache, and done without where there is none."""
+"""The compiled kernels: extension modules that come with the installation, one an instruction set, done without where there are none."""
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
+import importlib
 import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
-SOURCES = ("search.c", "tighten.c")
-# Products and sums may be contracted, which the rounding bounds allow for; nothing else of the arithmetic is relaxed.
-FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+import torch
+from torch import Tensor
+
+BASELINE = "_baseline"
+SWITCH = "FAITHKD_NATIVE"
 
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The kernels, or None where they cannot be built or `FAITHKD_NATIVE=0` switches them off."""
-    if os.environ.get("FAITHKD_NATIVE") == "0":
-        return None
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None:
-        return None
+    """The kernels for this processor, or None where they were not built or `FAITHKD_NATIVE=0` switches them off."""
+    return None if missing() else ctypes.CDLL(_path(_target()))
+
+
+def code() -> str:
+    """Which code the two loops run: `compiled for` an instruction set, or `tensors`."""
+    return "tensors" if library() is None else f"compiled for {_target().removeprefix('_')}"
+
+
+@cache
+def missing() -> str | None:
+    """Why the kernels do not run, in words; None where they do."""
+    if os.environ.get(SWITCH) == "0":
+        return f"{SWITCH}=0 switches them off"
     try:
-        return ctypes.CDLL(str(built(compiler)))
-    except (OSError, subprocess.SubprocessError):
-        return None
+        built = Path(_path(_target()))
+    except (ImportError, OSError):
+        return "they were not built; install faithkd again where there is a C compiler"
+    if any(source.stat().st_mtime > built.stat().st_mtime for source in built.parent.glob("*.[ch]")):
+        return "they are older than their source; install faithkd again"
+    return None
 
 
-def built(compiler: str) -> Path:
-    """The shared library of these sources for this compiler and processor."""
-    sources = [Path(__file__).parent / name for name in SOURCES]
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=20).stdout
-    key = hashlib.sha256(
-        b"\0".join([*(source.read_bytes() for source in sources), version, processor(), *map(str.encode, FLAGS)])
-    )
-    target = cache_folder() / f"verify-{key.hexdigest()[:20]}.so"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            made = Path(folder) / target.name
-            command = [compiler, *FLAGS, "-o", str(made), *map(str, sources), "-lm"]
-            subprocess.run(command, capture_output=True, check=True, timeout=120)
-            made.replace(target)
-    return target
+@cache
+def _target() -> str:
+    """The module for the best instruction set that this processor has and that was built."""
+    baseline = ctypes.CDLL(_path(BASELINE))
+    baseline.best_target.restype = ctypes.c_char_p
+    names = ("_avx512", "_avx2", BASELINE)
+    best: bytes = baseline.best_target()
+    for name in names[names.index(best.decode()) :]:
+        try:
+            _path(name)
+        except ImportError:
+            continue
+        return name
+    raise ImportError("no kernel was built")
 
 
-def cache_folder() -> Path:
-    """Where libraries are kept between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "faithkd"
+def address(tensor: Tensor, dtype: torch.dtype, *shape: int) -> int:
+    """Where a kernel finds the numbers of a tensor. Raises `TypeError` unless they are what it takes them for."""
+    if tensor.dtype != dtype or tensor.shape != shape or not tensor.is_contiguous() or tensor.device.type != "cpu":
+        raise TypeError(
+            f"a kernel takes a contiguous {dtype} tensor of shape {shape} on the processor, "
+            f"but was given {tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"
+        )
+    return tensor.data_ptr()
 
 
-def processor() -> bytes:
-    """What tells this processor from another that may share the cache."""
-    try:
-        lines = Path("/proc/cpuinfo").read_bytes().split(b"\n")
-        return b"".join(sorted({line for line in lines if line.startswith((b"flags", b"model name", b"Features"))}))
-    except OSError:
-        return (platform.machine() + platform.processor()).encode()
+def check_within(index: Tensor, count: int) -> None:
+    """Raise `IndexError` unless every index is one of `count`."""
+    if len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
+        raise IndexError(f"a kernel was given the indices {int(index.min())} to {int(index.max())} of {count}")
+
+
+def _path(name: str) -> str:
+    """The file of one of the modules, found as Python finds modules. Raises `ImportError` where it was not built."""
+    return str(importlib.import_module(f"verify.native.{name}").__file__)

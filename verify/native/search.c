@@ -1,4 +1,4 @@
-/* Projected Adam on the free numbers of many rows: what verify/engine.py does with tensors, sixteen rows at a time, one a lane.
+/* Projected Adam on the free numbers of many rows: what verify/engine.py does with tensors, as many rows at a time as a register has lanes.
 
    Nothing here is a proof: the numbers found are proved afterwards in float64. So exp and log are short polynomials.
    Every array of lanes is [number][LANES]; rows come and go as [row][number]. */
@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LANES 16
+#include "vectors.h"
+
+#define LANES (REGISTER / (int)sizeof(float))
 #define MOST_CLASSES 10
 #define MOST_VERTICES 512
 
-typedef float vf __attribute__((vector_size(4 * LANES)));
-typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef float vf __attribute__((vector_size(REGISTER)));
+typedef int32_t vi __attribute__((vector_size(REGISTER)));
 
 /* Networks side by side. sizes [networks][depth], 0 beyond a network's last layer; weights: of the later layers, [output][input];
    turned [inputs][firsts]: the stacked first layers, transposed. */
@@ -67,6 +69,9 @@ static inline vf logarithm(vf x) {
     return p + __builtin_convertvector(power, vf) * 0.693147181f;
 }
 
+/* log(exp(a) + exp(b)). */
+static inline vf sum_of_logarithms(vf a, vf b) { return larger(a, b) + logarithm(1.0f + exponential(-size_of(a - b))); }
+
 static inline vf root(vf x) {
     vf y;
     for (int lane = 0; lane < LANES; lane++) y[lane] = sqrtf(x[lane]);
@@ -86,7 +91,7 @@ static vf conjugate(vf lam, vf a, vf b, vf *place) {
     return best;
 }
 
-/* The head of sixteen rows; classes in the order of those that are not the label. */
+/* The head of a register of rows; classes in the order of those that are not the label. */
 struct head {
     int others, sign[LANES], label[LANES];
     vf low_up[MOST_CLASSES], high_up[MOST_CLASSES], low_down[MOST_CLASSES], high_down[MOST_CLASSES];
@@ -114,9 +119,23 @@ static void head_read(struct head *h, const struct rows *rows, int64_t start, in
     }
     vf top = all(-INFINITY);
     for (int j = 0; j < h->others; j++) top = larger(top, h->high_down[j]);
+    int size = 1, wide = 0;
+    for (int j = 0; j < h->others; j++) {
+        vi far = h->low_down[j] - top < -80;
+        for (int lane = 0; lane < LANES; lane++) wide |= far[lane];
+    }
+    if (wide) { /* Exponentials would lose the vertices far below the top. */
+        for (int v = 0; v < 2 && h->others > 0; v++) h->lse[v] = v ? h->high_down[0] : h->low_down[0];
+        for (int j = 1; j < h->others; j++)
+            for (int v = (size *= 2) - 1; v >= 0; v--) {
+                vf before = h->lse[v];
+                h->lse[size + v] = sum_of_logarithms(before, h->high_down[j]);
+                h->lse[v] = sum_of_logarithms(before, h->low_down[j]);
+            }
+        return;
+    }
     h->lse[0] = all(0);
     for (int j = 0; j < h->others; j++) h->lse[0] += exponential(h->low_down[j] - top);
-    int size = 1;
     for (int j = 0; j < h->others; j++, size *= 2) {
         vf step = exponential(h->high_down[j] - top) - exponential(h->low_down[j] - top);
         for (int v = 0; v < size; v++) h->lse[size + v] = h->lse[v] + step;

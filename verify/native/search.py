@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from verify.native.library import library
+from verify.native.library import address, check_within, library
 from verify.pair import Pair
 from verify.schedule import Schedule
 
@@ -64,29 +63,33 @@ class Reached:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Rows: the image `(n,)` of each, its box `(n, columns)`, hidden neurons first, and where there is a head its label and sign `(n,)`."""
+    """Rows: the box of inputs `(n,)` of each, its bounds `(n, columns)`, hidden neurons first, and where there is a head its label and
+    sign `(n,)`. Of the boxes of inputs: the first layers' outputs at the center `(m, firsts)` and the half widths `(m, d)`."""
 
-    image: Tensor
+    index: Tensor
     lower: Tensor
     upper: Tensor
+    middle: Tensor
+    radius: Tensor
     label: Tensor | None = None
     sign: Tensor | None = None
 
+    def columns(self) -> tuple[Tensor | None, ...]:
+        """In the order of the kernel's."""
+        return self.index, self.label, self.sign, self.lower, self.upper, self.middle, self.radius
+
 
 class Kernel:
-    """The compiled search for one pair or one network over regions of images: middle `(images, firsts)`, radius `(images, d)`."""
+    """The compiled search for one pair or one network."""
 
-    def __init__(self, pair: Pair, middle: Tensor, radius: Tensor) -> None:
+    def __init__(self, pair: Pair) -> None:
         sizes = layer_sizes(pair)
         none = pair.first.new_zeros(0)
         later = [weight.flatten() for network in pair.networks for weight in network.weights[1:]]
         biases = [bias for network in pair.networks for bias in network.biases]
         self._logits = sum(network.classes for network in pair.networks)
-        self._kept = (
-            sizes, torch.cat([none, *later]), torch.cat([none, *biases]), pair.first.T.contiguous(),
-            middle.contiguous(), radius.contiguous(),
-        )  # fmt: skip
-        pointers = [tensor.data_ptr() for tensor in self._kept[:4]]
+        self._kept = sizes, torch.cat([none, *later]), torch.cat([none, *biases]), pair.first.T.contiguous()
+        pointers = [tensor.data_ptr() for tensor in self._kept]
         self._networks = Networks(*sizes.shape, pair.width, *pair.first.shape, pair.networks[0].classes, *pointers)
 
     @staticmethod
@@ -97,22 +100,36 @@ class Kernel:
 
     def search(self, bounds: Bounds, slopes: Tensor, start: Tensor, schedule: Schedule) -> Reached:
         """Lower the bounds of the rows from `slopes` `(n, width)` and `start`: the head's numbers, or without a head the forms."""
-        n, (_, inputs) = len(bounds.image), self._kept[5].shape
-        with_head = bounds.label is not None
+        n, boxes, with_head = len(bounds.index), len(bounds.middle), bounds.label is not None
+        inputs, firsts, width = self._networks.inputs, self._networks.firsts, self._networks.width
+        numbers = 2 + 3 * self._networks.classes if with_head else self._logits
         reached = Reached(
             slopes.clone(memory_format=torch.contiguous_format), start.clone(memory_format=torch.contiguous_format),
-            *(slopes.new_empty(shape) for shape in ((n,), slopes.shape, slopes.shape, (n, self._logits), (n, inputs))),
+            *(slopes.new_empty(shape) for shape in ((n,), (n, width), (n, width), (n, self._logits), (n, inputs))),
         )  # fmt: skip
-        given = [
-            t if t is None else t.contiguous()
-            for t in (bounds.image, bounds.label, bounds.sign, bounds.lower, bounds.upper)
+        given = [None if t is None else t.contiguous() for t in bounds.columns()]
+        index, label, sign, lower, upper, middle, radius = given
+        columns = bounds.lower.shape[1]
+        check_within(bounds.index, boxes)
+        shapes: list[tuple[Tensor | None, torch.dtype, tuple[int, ...]]] = [
+            (index, torch.int64, (n,)), (label, torch.int64, (n,)), (sign, torch.int64, (n,)),
+            (lower, torch.float32, (n, columns)), (upper, torch.float32, (n, columns)),
+            (middle, torch.float32, (boxes, firsts)), (radius, torch.float32, (boxes, inputs)),
+        ]  # fmt: skip
+        if bounds.label is not None and bounds.sign is not None:
+            check_within(bounds.label, self._networks.classes)
+            check_within(bounds.sign, 2)
+        least = width + (2 * self._networks.classes + 2 if with_head else 0)
+        if columns < least:
+            raise TypeError(f"a kernel needs {least} bounds a row, but was given {columns}")
+        rows = RowArrays(n, columns, *(_place(*shape) for shape in shapes))
+        free = _place(reached.free, torch.float32, (n, numbers))
+        head, forms = (free, None) if with_head else (None, free)
+        results = [
+            _place(tensor, torch.float32, tuple(tensor.shape))
+            for tensor in (reached.value, reached.hidden, reached.outputs, reached.logits, reached.corner)
         ]
-        rows = RowArrays(n, bounds.lower.shape[1], *(_address(t) for t in (*given, *self._kept[4:])))
-        head, forms = (reached.free, None) if with_head else (None, reached.free)
-        results: Sequence[Tensor | None] = (
-            reached.slopes, head, forms, reached.value, reached.hidden, reached.outputs, reached.logits, reached.corner,
-        )  # fmt: skip
-        found = FoundArrays(*(_address(t) for t in results))
+        found = FoundArrays(_place(reached.slopes, torch.float32, (n, width)), head, forms, *results)
         names = ("steps", "decay", "slopes", "multipliers", "lam", "logits", "nu", "g")
         steps = Steps(*(getattr(schedule, name) for name in names))
         kernels = library()
@@ -133,5 +150,5 @@ def layer_sizes(pair: Pair) -> Tensor:
     return sizes
 
 
-def _address(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
+def _place(tensor: Tensor | None, dtype: torch.dtype, shape: tuple[int, ...]) -> int | None:
+    return None if tensor is None else address(tensor, dtype, *shape)

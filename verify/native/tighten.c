@@ -1,5 +1,5 @@
 /* The boxes of unstable neurons and logit differences cut to where a row's query can still exceed its level: what verify/tightening.py does
-   with tensors, in float64 from beginning to end, eight bounds of one row at a time, one a lane. Every bound is rounded outward.
+   with tensors, in float64 from beginning to end, as many bounds of one row at a time as a register has lanes. Every bound is rounded outward.
 
    A bound is sought for sign * z of a variable: its coefficients go back through the layers to the input, and with a multiplier mu >= 0
        constant + mu offset + sum_m radius_m |t_m + mu g_m|
@@ -9,12 +9,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define LANES 8
+#include "vectors.h"
+
+#define LANES (REGISTER / (int)sizeof(double))
 #define EVALUATIONS 5
 #define SAMPLE 256
 
-typedef double vd __attribute__((vector_size(8 * LANES)));
-typedef int64_t vl __attribute__((vector_size(8 * LANES)));
+typedef double vd __attribute__((vector_size(REGISTER)));
+typedef int64_t vl __attribute__((vector_size(REGISTER)));
 
 /* Networks side by side; turned [inputs][firsts]: their first layers, transposed, the inputs in mixed order, like every input below. */
 struct stacked {
@@ -25,7 +27,7 @@ struct stacked {
 
 struct regions {
     const double *middle, *radius, *errors; /* [images][firsts], [images][inputs], [images][all outputs]: rounding, see rounding.py */
-    double relative;                        /* of the sum of the intercepts */
+    double relative, tiny;                  /* rounding of the sum of the intercepts, and of what underflows */
 };
 
 struct cuts {
@@ -60,7 +62,7 @@ static void relax(const struct lines *lines, int64_t j, double low, double high)
     }
 }
 
-/* Up to eight variables of one layer, each with a sign. */
+/* Up to a register of variables of one layer, each with a sign. */
 struct sought {
     int count;
     int64_t neuron[LANES];
@@ -168,7 +170,7 @@ static void narrow(
     int64_t image = cuts->image[row], all_outputs = 0;
     for (int64_t k = 0; k < net->count * net->depth; k++) all_outputs += net->sizes[k];
     const double *errors = regions->errors + image * all_outputs + outputs, *middle = regions->middle + image * net->firsts + first;
-    vd error = all(0);
+    vd error = all(regions->tiny);
     vd constant = descend(lines, sought, label, layer, sizes, weights, biases, errors, regions->relative, s, &error);
     for (int64_t i = 0; i < sizes[0]; i++) constant += s->a[i] * middle[i], error += size_of(s->a[i]) * errors[i];
     reach_inputs(net, s->a, first, sizes[0], regions->radius + image * net->inputs, s->t);
@@ -176,6 +178,7 @@ static void narrow(
     for (int64_t m = 0; m < net->inputs; m++) value += size_of(s->t[m] + mu * s->weighted[m]);
     vd bound = constant + mu * cuts->offset[row] + value + 2 * error + mu * cuts->slack[row];
     for (int lane = 0; lane < sought->count; lane++) {
+        if (!isfinite(bound[lane])) continue; /* what overflowed proves nothing */
         float *low = cuts->lower + row * cuts->columns + columns[lane], *high = cuts->upper + row * cuts->columns + columns[lane];
         if (sought->sign[lane] > 0 && bound[lane] < *high) *high = rounded_up(bound[lane]);
         if (sought->sign[lane] < 0 && -bound[lane] > *low) *low = -rounded_up(bound[lane]);

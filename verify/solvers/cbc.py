@@ -50,11 +50,13 @@ class CbcSession:
         pulp, problem = self._pulp, self._problem
         log = Path(self._folder.name) / "cbc.log"
         problem.setObjective(self._linear(columns, -values))
+        # After CBC's presolve of a linear program the multipliers need not be the optimum's.
+        presolve = [] if any(self._program.binary) else ["presolve off"]
         with _quiet():
             solver = pulp.PULP_CBC_CMD(
                 msg=False, threads=self._threads, gapRel=0.0, gapAbs=limits.gap, logPath=str(log),
                 timeLimit=max(limits.seconds, 0.01) if np.isfinite(limits.seconds) else None,
-                options=[f"increment {INCREMENT:g}"],
+                options=[f"increment {INCREMENT:g}", *presolve],
             )  # fmt: skip
             solver.tmpDir = self._folder.name
             problem.solve(solver)
