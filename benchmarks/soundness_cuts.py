@@ -53,10 +53,13 @@ def cuts(family: str, first: int, count: int) -> Row:
 class Image:
     """Points of an image's box, and what is exactly so there, as the nearest floats.
 
-    difference `(m, C)`: of the confidences; hidden `(m, width)`: the neurons of both networks; gaps `(m, 2, C, C)`: `z_j - z_i` of both.
+    x, exact `(m, d)`: the inputs, and whether that float is the input itself; difference `(m, C)`: of the confidences; hidden `(m, width)`:
+    the neurons of both networks; gaps `(m, 2, C, C)`: `z_j - z_i` of both.
     """
 
     points: list[Point]
+    x: Floats
+    exact: NDArray[np.bool_]
     difference: Floats
     hidden: Floats
     gaps: Floats
@@ -71,35 +74,42 @@ class Image:
         confidences = [float_confidences(own[-1]) for own in values]
         gaps = [_gaps(own[-1], network) for own, network in zip(values, networks, strict=True)]
         hidden = [layer.floats() for own in values for layer in own[:-1]]
+        x = np.array([[float(value) for value in point] for point in points])
+        exact = np.array(
+            [[f == value for f, value in zip(*pair, strict=True)] for pair in zip(x.tolist(), points, strict=True)]
+        )
         return cls(
-            points, confidences[0] - confidences[1],
+            points, x, exact, confidences[0] - confidences[1],
             np.concatenate(hidden, axis=1) if hidden else np.zeros((len(points), 0)), np.stack(gaps, axis=1),
         )  # fmt: skip
 
-    def inside(self, rows: adapters.Rows, n: int) -> NDArray[np.bool_]:
-        """`(m,)`: which points are inside the box of row n beyond doubt."""
+    def inside(self, parts: adapters.Cuts, n: int) -> NDArray[np.bool_]:
+        """`(m,)`: which points are inside the boxes of row n beyond doubt."""
+        rows = parts.rows
         low, high = (side[n] for side in adapters.hidden_box(rows))
         d_low, d_high = (side[n] for side in adapters.difference_box(rows))
         r_low, r_high = (side[n] for side in adapters.lse_box(rows))
-        label = int(rows.label[n])
-        others = np.arange(rows.classes) != label
-        d = self.gaps[:, :, label, :]
+        x_low, x_high = (side[n] for side in adapters.input_box(parts))
+        others = np.arange(rows.classes) != int(rows.label[n])
+        d = self.gaps[:, :, int(rows.label[n]), :]
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             top = d[:, :, others].max(axis=2, keepdims=True)
             r = np.log(np.exp(d[:, :, others] - top).sum(axis=2)) + top[..., 0]
         near = 1e-9 * (1 + np.abs(r))
+        on_edge = self.exact & ((self.x == x_low) | (self.x == x_high))
         return (
             ((low < self.hidden) & (self.hidden < high)).all(axis=1)
             & ((d_low < d) & (d < d_high) | ~others).all(axis=(1, 2))
             & ((r_low < r - near) & (r + near < r_high)).all(axis=1)
+            & ((x_low < self.x) & (self.x < x_high) | on_edge).all(axis=1)
         )
 
-    def leaves(self, rows: adapters.Rows, n: int) -> NDArray[np.bool_]:
-        """`(m,)`: which points are outside the box of row n beyond doubt."""
-        low, high = (side[n] for side in adapters.hidden_box(rows))
-        d_low, d_high = (side[n] for side in adapters.difference_box(rows))
-        d = self.gaps[:, :, int(rows.label[n]), :]
-        return ((self.hidden < low) | (self.hidden > high)).any(axis=1) | ((d < d_low) | (d > d_high)).any(axis=(1, 2))
+    def leaves(self, parts: adapters.Cuts, n: int) -> NDArray[np.bool_]:
+        """`(m,)`: which points are outside one of the boxes of row n beyond doubt."""
+        boxes = adapters.hidden_box(parts.rows), adapters.difference_box(parts.rows), adapters.input_box(parts)
+        values = self.hidden, self.gaps[:, :, int(parts.rows.label[n]), :], self.x
+        out = [(v < low[n]) | (v > high[n]) for v, (low, high) in zip(values, boxes, strict=True)]
+        return np.stack([own.reshape(len(self.x), -1).any(axis=1) for own in out]).any(axis=0)
 
 
 def _cut(
@@ -119,20 +129,26 @@ def _cut(
     staying = []
     for n in range(len(rows)):
         image, own = images[int(rows.image[n])], [t[n] for t in numbers]
-        x = np.array([[float(value) for value in point] for point in image.points])
-        value = x @ own[0] + own[1]
-        doubt = 1e-12 * (np.abs(x) @ np.abs(own[0]) + abs(own[1])) + 1e-300
-        inside = image.inside(rows, n) if "depth 0" not in where else np.ones(len(x), dtype=bool)
+        inside = image.inside(parts, n) if "depth 0" not in where else np.ones(len(image.x), dtype=bool)
+        if not (np.isfinite(own[0]).all() and np.isfinite(own[1]) and np.isfinite(own[2])):
+            # What overflowed proves nothing, and says nothing of where the query can exceed a level.
+            staying.append(inside)
+            continue
+        value = image.x @ own[0] + own[1]
+        doubt = 1e-12 * (np.abs(image.x) @ np.abs(own[0]) + abs(own[1])) + 1e-300
         query = image.difference[:, int(rows.label[n])] * (1 - 2 * int(rows.sign[n]))
         spare = np.where(inside, value + own[2] - query, np.inf)
-        finite = bool(np.isfinite(own[0]).all() and np.isfinite(own[1]) and np.isfinite(own[2]))
-        misses = [m for m in np.argsort(spare)[:EXACT] if finite and spare[m] < 1e-6 + doubt[m]]
+        misses = [m for m in np.argsort(spare)[:EXACT] if spare[m] < 1e-6 + doubt[m]]
         holds = all(_holds(one, image.points[m], own, int(rows.label[n]), int(rows.sign[n])) for m in misses)
         tally.check("cuts", holds, f"{where} row {n}", int(inside.sum()))
         chosen = int(source.choice(np.flatnonzero(inside))) if inside.any() else 0
-        level[n] = value[chosen] - 2 * doubt[chosen] if finite else 0.0
-        staying.append(inside & (value - doubt >= level[n]) if finite else np.zeros(len(x), dtype=bool))
-    narrowed = parts.narrowed(cut, torch.from_numpy(level))
+        level[n] = value[chosen] - 2 * doubt[chosen]
+        staying.append(inside & (value - doubt >= level[n]))
+    try:
+        narrowed = parts.narrowed(cut, torch.from_numpy(level))
+    except Exception as error:
+        tally.crash("tightening", error, where)
+        return
     for n in range(len(rows)):
         lost = staying[n] & images[int(rows.image[n])].leaves(narrowed, n)
         tally.check("tightening", not lost.any(), f"{where} row {n}", int(staying[n].sum()))

@@ -51,7 +51,7 @@ def planted(one: Case, seed: int) -> Case:
     moved = [bias.copy() for bias in one.teacher.biases]
     size = max(1e-30, float(np.abs(one.teacher.biases[-1]).max()))
     moved[-1][seed % len(moved[-1])] += size * [1e-7, 1e-5, 1e-3][seed // 3 % 3]
-    student = one.teacher._replace(biases=[single(bias) for bias in moved])
+    student = replace(one.teacher, biases=[single(bias) for bias in moved])
     if not places:
         return replace(one, student=student)
     middle = np.clip(float(places[0]), *(one.valid_range or (-np.inf, np.inf)))

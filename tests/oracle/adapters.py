@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,11 @@ from verify.engine import Cut, Engine
 from verify.heads import Head
 from verify.methods import METHODS, Unsound, chain_of, prepare
 from verify.problem import Options, Problem
-from verify.rows import Rows, outward, r_bounds
+from verify.rounding import outward
+from verify.rows import Rows, r_bounds
 from verify.schedule import Schedule
 from verify.splits import narrow, split
-from verify.tightening import tighten
+from verify.tightening import narrow_inputs, tighten
 
 __all__ = ["METHODS", "Rows", "Unsound", "narrow", "network", "queries"]
 
@@ -24,6 +26,7 @@ __all__ = ["METHODS", "Rows", "Unsound", "narrow", "network", "queries"]
 SOLVER_TOLERANCE = 1e-5
 
 
+@lru_cache(maxsize=8)
 def network(weights: Weights) -> verify.ReluNetwork:
     """A network that `verify` takes as it is, or reads from a module where its inputs are scaled."""
     if weights.scaling is not None:
@@ -114,15 +117,15 @@ def head_rows(label: Tensor, sign: Tensor, d_lower: Tensor, d_upper: Tensor) -> 
     d_lower, d_upper = d_lower.masked_fill(is_label, 0.0), d_upper.masked_fill(is_label, 0.0)
     r_lower, r_upper = r_bounds(d_lower, d_upper, is_label)
     low, high = (torch.cat((d.flatten(1), r), dim=1) for d, r in ((d_lower, r_lower), (d_upper, r_upper)))
-    return Rows(torch.zeros_like(label), label, sign, outward(low, False), outward(high, True), classes)
+    return Rows(torch.zeros_like(label), label, sign, outward(low, upper=False), outward(high, upper=True), classes, 0)
 
 
 def with_lse(rows: Rows, low: Tensor, high: Tensor) -> Rows:
     """The rows with other boxes `(n, 2)` of the teacher's and the student's LSE, where these are narrower."""
     lower, upper = rows.lower.clone(), rows.upper.clone()
-    lower[:, -2:] = torch.maximum(lower[:, -2:], outward(low, False))
-    upper[:, -2:] = torch.minimum(upper[:, -2:], outward(high, True))
-    return Rows(rows.image, rows.label, rows.sign, lower, upper, rows.classes)
+    lower[:, -2:] = torch.maximum(lower[:, -2:], outward(low, upper=False))
+    upper[:, -2:] = torch.minimum(upper[:, -2:], outward(high, upper=True))
+    return rows.boxed(lower, upper)
 
 
 def head_start(rows: Rows, up: Tensor, down: Tensor) -> Tensor:
@@ -139,14 +142,19 @@ def head(rows: Rows, free: Tensor) -> Bounds:
 
 def lse_box(rows: Rows) -> tuple[Floats, Floats]:
     """`(n, 2)` each: what is known of the teacher's and of the student's LSE."""
-    return rows.lower[:, -2:].double().numpy(), rows.upper[:, -2:].double().numpy()
+    return tuple(t[:, rows.head][:, -2:].double().numpy() for t in (rows.lower, rows.upper))  # type: ignore[return-value]
 
 
 def difference_box(rows: Rows) -> tuple[Floats, Floats]:
     """`(n, 2, C)` each: what is known of the teacher's and of the student's `z_j - z_label`."""
-    return tuple(
-        t[:, rows.width : -2].reshape(len(rows), 2, rows.classes).double().numpy() for t in (rows.lower, rows.upper)
-    )  # type: ignore[return-value]
+    sides = [t[:, rows.head][:, :-2].reshape(len(rows), 2, rows.classes) for t in (rows.lower, rows.upper)]
+    return tuple(side.double().numpy() for side in sides)  # type: ignore[return-value]
+
+
+def input_box(parts: Cuts) -> tuple[Floats, Floats]:
+    """`(n, d)` each: the box of inputs that every row covers."""
+    boxes = parts.engine.inputs.of(parts.rows)
+    return boxes.lower[boxes.index].numpy(), boxes.upper[boxes.index].numpy()
 
 
 def hidden_box(rows: Rows) -> tuple[Floats, Floats]:
@@ -178,9 +186,10 @@ class Cuts:
         """Linear functions of the input that are at least `p_up - p_down` in their rows' boxes."""
         return self.engine.cut(self.rows, slopes, free)
 
-    def narrowed(self, cut: Cut, threshold: Tensor) -> Rows:
-        """Boxes where the cut is at least the threshold."""
-        return tighten(self.engine, self.rows, cut, threshold)
+    def narrowed(self, cut: Cut, threshold: Tensor) -> Cuts:
+        """Boxes where the cut is at least the threshold, those of the inputs where rows carry them."""
+        rows = narrow_inputs(self.engine, self.rows, cut, threshold) if self.rows.inputs else self.rows
+        return Cuts(self.engine, tighten(self.engine, rows, cut, threshold))
 
     def split(self, source: torch.Generator) -> Cuts:
         """One random side of one random split of every row."""
@@ -196,6 +205,4 @@ class Cuts:
         lower, upper = (
             torch.where(take[:, None], *(getattr(child, name) for child in children)) for name in ("lower", "upper")
         )
-        return Cuts(
-            self.engine, Rows(self.rows.image, self.rows.label, self.rows.sign, lower, upper, self.rows.classes)
-        )
+        return Cuts(self.engine, self.rows.boxed(lower, upper))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ Source = np.random.Generator
 LARGEST = float(np.finfo(np.float32).max)
 
 
-class Weights(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Weights:
     """A network: one matrix `(n_k, n_{k-1})` and one vector `(n_k,)` a layer, float32 numbers in float64.
 
     scaling: what every input is first multiplied with and moved by, `(n_0,)` each, or None.

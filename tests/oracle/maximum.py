@@ -79,7 +79,10 @@ class Halves:
     def ends(self, kind: int | slice, which: NDArray[np.int64], low: Floats, high: Floats) -> Floats:
         """`(2, ..., m, C, C)`: the differences at both ends of the distances."""
         base, slope = self.base[kind][..., which, :, :], self.slope[kind][..., which, :, :]
-        return np.stack([base + slope * distance[:, None, None] for distance in (low, high)])
+        with np.errstate(invalid="ignore", over="ignore"):
+            # What is beyond all floats at its origin stays there on its half of the piece, and nothing moves without a distance.
+            moved = [np.where(d[:, None, None] == 0, 0.0, slope * d[:, None, None]) for d in (low, high)]
+            return np.stack([np.where(np.isinf(base), base, base + own) for own in moved])
 
 
 def extremes(parts: list[tuple[Affine, Affine]], tolerance: float = 1e-8) -> Extremes:

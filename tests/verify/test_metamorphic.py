@@ -76,7 +76,7 @@ def test_classes_in_another_order(one: Case, method: str, search: bool, seed: in
     order = np.random.default_rng(seed).permutation(len(one.teacher.biases[-1]))
 
     def ordered(network: Weights) -> Weights:
-        weights, biases = network
+        weights, biases = network.weights, network.biases
         return Weights([*weights[:-1], weights[-1][order]], [*biases[:-1], biases[-1][order]])
 
     other = replace(one, teacher=ordered(one.teacher), student=ordered(one.student))
@@ -118,7 +118,7 @@ def test_one_number_added_to_all_logits(one: Case, method: str, search: bool, se
         return np.clip(np.round(values * 64) / 64, -15, 15)
 
     def with_last(network: Weights, slope: np.ndarray, offset: float) -> Weights:
-        weights, biases = network
+        weights, biases = network.weights, network.biases
         return Weights([*weights[:-1], coarse(weights[-1]) + slope], [*biases[:-1], coarse(biases[-1]) + offset])
 
     networks, moved = [], []
