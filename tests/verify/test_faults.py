@@ -248,3 +248,16 @@ def test_coefficients_that_underflow_meet_large_activations() -> None:
     with or_refused():
         found = verify.robustness(adapters.network(network), torch.from_numpy(x), torch.tensor([0]), 1e-3)
         assert found.status != ("certified",)
+
+
+def test_coefficients_that_underflow_certify_no_agreement() -> None:
+    up, down = ([[3.3e38]], [0.0]), ([[1.111e-40]], [0.0])
+    teacher = weights(*[up] * 8, *[down] * 7, ([[0.0], [1.111e-40]], [9.8263368e-13, 0.0]))
+    student = weights(([[0.0], [0.0]], [1.0, 0.0]))
+    x = np.float32([[0.3]])
+    assert decides(teacher, Fraction(float(x[0, 0])) + Fraction(1e-3)) == 1
+    for search in (True, False):
+        with or_refused():
+            networks = adapters.network(teacher), adapters.network(student)
+            found = verify.agreement(*networks, torch.from_numpy(x), 1e-3, search=search)
+            assert found.status != ("certified",)
