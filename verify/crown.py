@@ -19,7 +19,7 @@ from verify.native.search import Bounds, Kernel
 from verify.network import ReluNetwork
 from verify.pair import Pair
 from verify.region import Region
-from verify.rounding import TINY, addends, known, least, line_slack, most, pass_errors, proved
+from verify.rounding import TINY, addends, least, line_slack, most, pass_errors, proved
 from verify.schedule import Schedule
 
 Slopes = Sequence[Tensor]
@@ -56,7 +56,7 @@ def crown_bounds(network: ReluNetwork, region: Region) -> LayerBounds:
     bounds = LayerBounds((low,), (high,))
     for k in range(1, network.depth):
         identity = torch.eye(network.weights[k].shape[0], dtype=network.dtype, device=network.device)
-        low, high = known(*crown_rows(network, region, bounds, identity, layer=k))
+        low, high = crown_rows(network, region, bounds, identity, layer=k)
         bounds = LayerBounds((*bounds.lower, low), (*bounds.upper, high))
     return bounds
 

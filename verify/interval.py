@@ -16,11 +16,21 @@ from verify.rounding import affine_error, known, product_error
 class LayerBounds:
     """Bounds of the pre-activations `z_k` of every affine layer over a region, rounded outward; the last are the logits.
 
-    lower, upper: one `(n, n_k)` tensor a layer.
+    lower, upper: one `(n, n_k)` tensor a layer; infinite where they are not known, be it that they are NaN or larger than any proof may
+    use (`verify.rounding.known`).
     """
 
     lower: tuple[Tensor, ...]
     upper: tuple[Tensor, ...]
+
+    def __post_init__(self) -> None:
+        pairs = [known(*pair) for pair in zip(self.lower, self.upper, strict=True)]
+        object.__setattr__(self, "lower", tuple(low for low, _ in pairs))
+        object.__setattr__(self, "upper", tuple(high for _, high in pairs))
+
+    def finite(self) -> Tensor:
+        """`(n,)` truth values: the images all of whose bounds are known."""
+        return torch.stack([torch.isfinite(side).all(dim=1) for side in (*self.lower, *self.upper)]).all(dim=0)
 
     def __getitem__(self, index: slice | Tensor) -> LayerBounds:
         """The bounds of some images."""

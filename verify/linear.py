@@ -91,11 +91,13 @@ def lp_upper_bound(
     float64 (verify/lagrangian.py), and a row that it did not solve gets the bound of multipliers that are zero. done: called with the
     number of images done. Raises `SolverUnavailable`.
     """
-    upper = torch.empty((len(region), len(rows)), dtype=rows.dtype, device=rows.device)
+    upper = torch.full((len(region), len(rows)), torch.inf, dtype=rows.dtype, device=rows.device)
+    usable = bounds.finite().tolist()
     for image in range(len(region)):
-        here, layers = region[image], bounds[image : image + 1]
-        multipliers = _multipliers(network, here, layers, rows, solver)
-        upper[image] = lagrangian_bound(network, here, layers, rows[None], multipliers)[0]
+        if usable[image]:
+            here, layers = region[image], bounds[image : image + 1]
+            multipliers = _multipliers(network, here, layers, rows, solver)
+            upper[image] = lagrangian_bound(network, here, layers, rows[None], multipliers)[0]
         if done is not None:
             done(image + 1)
     return upper

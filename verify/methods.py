@@ -20,7 +20,7 @@ from verify.logits import DIFFERENCES, Differences
 from verify.milp import milp_core
 from verify.minlp import minlp_core
 from verify.native import library as native
-from verify.network import ReluNetwork, check_pair
+from verify.network import ReluNetwork, check_network, check_pair
 from verify.problem import CHUNK, Alone, Options, Outcome, Problem, in_chunks
 from verify.reading import POINTS
 from verify.region import Region, shortest
@@ -297,6 +297,7 @@ def _result(
 def _read(network: Network, region: Region) -> ReluNetwork:
     points = region.samples(POINTS) if isinstance(network, nn.Module) else None
     read = ReluNetwork.from_module(network, region.shape, points)
+    check_network(read)
     if read.input_size != region.center.shape[1]:
         raise Unsupported(
             f"the network takes {read.input_size} inputs, but an image of shape {region.shape} has {region.center.shape[1]}"

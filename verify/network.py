@@ -101,10 +101,24 @@ class ReluNetwork:
         return ReluNetwork(move(self.weights), move(self.biases), move(self.bias_errors), errors)
 
 
+def check_network(network: ReluNetwork) -> None:
+    """Raise `Unsupported` unless a network's layers fit each other, are finite float64 numbers, and give at least two logits."""
+    for k, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+        if weight.dtype != torch.float64 or bias.dtype != torch.float64:
+            raise Unsupported(f"layer {k + 1} of the network is of type {weight.dtype}; bounds are proved in float64")
+        if not bool(torch.isfinite(weight).all() and torch.isfinite(bias).all()):
+            raise Unsupported(f"layer {k + 1} of the network holds numbers that are NaN or infinite")
+        inputs = network.weights[k - 1].shape[0] if k else weight.shape[1]
+        if weight.shape != (len(bias), inputs):
+            raise Unsupported(
+                f"layer {k + 1} of the network has a weight of shape {tuple(weight.shape)}, but needs ({len(bias)}, {inputs})"
+            )
+    if network.classes < 2:
+        raise Unsupported(f"the network has {network.classes} output; at least two classes are needed")
+
+
 def check_pair(teacher: ReluNetwork, student: ReluNetwork) -> None:
-    """Raise `Unsupported` unless both networks read the same input and decide among the same classes, at least two."""
-    if teacher.classes < 2:
-        raise Unsupported(f"the network has {teacher.classes} output; at least two classes are needed")
+    """Raise `Unsupported` unless both networks read the same input and decide among the same classes."""
     for what, one, other in (
         ("inputs", teacher.input_size, student.input_size),
         ("classes", teacher.classes, student.classes),

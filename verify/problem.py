@@ -141,9 +141,8 @@ class Problem:
         """`(n,)` truth values: the images of which nothing is proved, because a network's numbers are beyond what can be computed with."""
         over = faithub >= 1
         if bool(over.any()):
-            both = [(*bounds.lower, *bounds.upper) for bounds in self.layers()]
-            finite = [torch.isfinite(layer).all(dim=1) for layers in both for layer in layers]
-            over = over & ~torch.stack(finite).all(dim=0)
+            teacher, student = self.layers()
+            over = over & ~(teacher.finite() & student.finite())
         return over
 
     def _alone(self, bound_rows: RowBounds, refine: LayerRefinement | None = None) -> Alone:

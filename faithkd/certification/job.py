@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import verify
 from faithkd import checkpoint, data, embedded, metrics
 from faithkd.card import Card, check_data, compatible
-from faithkd.certification.request import Request
 from faithkd.data import Dataset
 from faithkd.errors import UserError
 from faithkd.files import sha256
-from faithkd.report.run_folder import Arrays
-from faithkd.report.summary import Certificate
+from faithkd.runs.arrays import LARGEST_IMAGE, MOST_CLASSES, Arrays
+from faithkd.runs.parts import PROGRAMS, Part, cut
+from faithkd.runs.records import Certificate, Checksums
+from faithkd.runs.request import Request
 from verify import solvers
 from verify.methods import METHODS, chain_of
 from verify.problem import Options, Progress
-
-SLOW_PART, LEAST_PART, MOST_PART, PARTS = 5, 25, 64, 16
-"""Images of a part: few where one takes long; else as many as leave PARTS parts a radius, for a larger batch costs less an image."""
-PROGRAMS = frozenset({"lp-boxes", "lp", "milp"})
-SLOW = PROGRAMS | frozenset({"minlp"})
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some images (rows of the job's data set) at one radius; the unit in which work is done, saved and resumed."""
-
-    name: str
-    eps: float
-    rows: range
 
 
 @dataclass(frozen=True)
@@ -48,26 +38,12 @@ class Job:
     student: nn.Module
     dataset: Dataset
     scale: float
-    checksums: dict[str, str]
+    classes: int
+    checksums: Checksums
 
     def parts(self) -> list[Part]:
-        """The parts of this shard. The cut depends on the request alone, never on shards or workers."""
-        images = len(self.dataset)
-        size = SLOW_PART if self.request.method in SLOW else max(LEAST_PART, min(MOST_PART, images // PARTS))
-        place, shards = self.request.shard_of()
-        chunks = [range(start, min(start + size, images)) for start in range(0, images, size)]
-        if shards > len(chunks):
-            raise UserError(
-                f"--shard {self.request.shard} is too fine: these {images} images make {len(chunks)} parts, "
-                f"so use at most {len(chunks)} shards"
-            )
-        assert self.request.eps is not None
-        return [
-            Part(f"radius{k}-images{number:05d}", eps, chunk)
-            for k, eps in enumerate(self.request.eps)
-            for number, chunk in enumerate(chunks)
-            if number % shards == place - 1
-        ]
+        """The parts of this shard."""
+        return cut(self.request)
 
     def keys(self, part: Part) -> list[tuple[float, int]]:
         """The (eps, index) of the part's certificates."""
@@ -103,39 +79,48 @@ class Job:
             self.teacher, self.student, images, eps, valid_range=valid_range, seed=request.seed
         )
         certificates = [
-            {
-                "index": int(some.positions[k]),
-                "label": int(some.labels[k]),
-                "eps": part.eps,
-                "unit": request.unit,
-                "eps_pixel": eps,
-                "teacher_class": int(result.teacher_class[k]),
-                "student_class": int(result.student_class[k]),
-                "emplb": float(result.emplb[k]),
-                "faithub": float(result.faithub[k]),
-                "root": float(result.root[k]),
-                "class": int(result.worst_class[k]),
-                "sign": int(result.worst_sign[k]),
-                "agreement": agreement.status[k],
-                "method": request.method,
-                "proof": result.proof[k],
-                "status": result.status[k],
-                "nodes": int(result.nodes[k]),
-                "seconds": float(result.seconds[k]),
-            }
+            msgspec.convert(
+                {
+                    "index": int(some.positions[k]),
+                    "label": int(some.labels[k]),
+                    "eps": part.eps,
+                    "unit": request.unit,
+                    "eps_pixel": eps,
+                    "teacher_class": int(result.teacher_class[k]),
+                    "student_class": int(result.student_class[k]),
+                    "emplb": float(result.emplb[k]),
+                    "faithub": float(result.faithub[k]),
+                    "root": float(result.root[k]),
+                    "class": int(result.worst_class[k]),
+                    "sign": int(result.worst_sign[k]),
+                    "agreement": agreement.status[k],
+                    "method": request.method,
+                    "proof": result.proof[k],
+                    "status": result.status[k],
+                    "nodes": int(result.nodes[k]),
+                    "seconds": float(result.seconds[k]),
+                },
+                Certificate,
+            )
             for k in range(len(some))
         ]
-        pair = torch.stack((images, result.witness.to(images)), dim=1)
+        witness = result.witness.cpu()
         arrays = {
             "index": some.positions.numpy(),
             "eps": np.full(len(some), part.eps),
             "image": some.images.numpy(),
-            "witness": result.witness.cpu().numpy(),
-            "teacher": _confidences(self.teacher, pair),
-            "student": _confidences(self.student, pair),
+            "witness": witness.numpy(),
+            **self.confidences(some.images, witness),
             "empirical_agreement": searched.every.cpu().numpy(),
         }
         return certificates, arrays
+
+    def confidences(self, images: Tensor, witnesses: Tensor) -> Arrays:
+        """Of `teacher` and `student`, `(n, 2, classes)` at the images and at the witnesses: the float32 numbers next to float64 ones."""
+        pair = torch.stack((images, witnesses), dim=1).to(self.request.device)
+        return {
+            name: _confidences(model, pair) for name, model in (("teacher", self.teacher), ("student", self.student))
+        }
 
 
 def prepare(request: Request) -> Job:
@@ -152,16 +137,17 @@ def prepare(request: Request) -> Job:
     compatible(*cards)
     request = request.with_defaults(cards[0].dataset)
     dataset = _select(request, cards[0])
-    checksums = {
-        "teacher": sha256(embedded.find(request.teacher)),
-        "student": sha256(embedded.find(request.student)),
-        "images": hashlib.sha256(dataset.images.numpy().tobytes()).hexdigest(),
-    }
+    _check_size(dataset, cards[0])
+    checksums = Checksums(
+        teacher=sha256(embedded.find(request.teacher)),
+        student=sha256(embedded.find(request.student)),
+        images=hashlib.sha256(dataset.images.numpy().tobytes()).hexdigest(),
+    )
     scale = _scale(cards) if request.unit == "normalised" else 1.0
     for model in (teacher, student):
         verify.ReluNetwork.from_module(model, dataset.image_shape)
         model.to(request.device)
-    return Job(request, teacher, student, dataset, scale, checksums)
+    return Job(request, teacher, student, dataset, scale, cards[0].classes, checksums)
 
 
 def _architectures(names: tuple[str, ...]) -> tuple[str | None, str | None]:
@@ -205,6 +191,16 @@ def _select(request: Request, card: Card) -> Dataset:
     return dataset.take(torch.argsort(dataset.positions))
 
 
+def _check_size(dataset: Dataset, card: Card) -> None:
+    """What cannot be kept is refused before it is proved."""
+    numbers = math.prod(dataset.image_shape)
+    if numbers > LARGEST_IMAGE or card.classes > MOST_CLASSES:
+        raise UserError(
+            f"images of at most {LARGEST_IMAGE:,} numbers and {MOST_CLASSES:,} classes can be certified, but these have {numbers:,} "
+            f"and {card.classes:,}; make the images smaller"
+        )
+
+
 def _fuller(name: str) -> str:
     return f"; the full data set is --data {name.removesuffix('-sample')}" if name.endswith("-sample") else ""
 
@@ -219,8 +215,8 @@ def _scale(cards: list[Card]) -> float:
     return float(one)
 
 
-def _confidences(model: nn.Module, images: Tensor) -> Any:
-    """`(n, 2, classes)` float32 softmax outputs for images `(n, 2, *shape)`."""
+def _confidences(model: nn.Module, images: Tensor) -> NDArray[np.float32]:
+    """`(n, 2, classes)` softmax outputs for images `(n, 2, *shape)`."""
     with torch.no_grad():
-        logits = model(images.flatten(0, 1))
-    return torch.softmax(logits.double(), dim=1).float().reshape(*images.shape[:2], -1).cpu().numpy()
+        logits = copy.deepcopy(model).double()(images.flatten(0, 1).double())
+    return torch.softmax(logits, dim=1).float().reshape(*images.shape[:2], -1).cpu().numpy()

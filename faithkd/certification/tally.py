@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from faithkd.certification.job import Part
-from faithkd.report.summary import Certificate
+from faithkd.runs.parts import Part
+from faithkd.runs.records import Certificate
 from verify.problem import Progress
 
 
@@ -45,7 +45,7 @@ class Tally:
         self._finished.add(part)
         self._working.pop(part, None)
         self._add(certificates)
-        self._nodes += sum(line["nodes"] for line in certificates)
+        self._nodes += sum(line.nodes for line in certificates)
         return self._step(part.eps)
 
     def within(self, part: Part, method: Progress) -> Step:
@@ -56,10 +56,10 @@ class Tally:
 
     def _add(self, certificates: Sequence[Certificate]) -> None:
         self._done += len(certificates)
-        self._unclosed += sum(line["status"] != "closed" for line in certificates)
+        self._unclosed += sum(line.status != "closed" for line in certificates)
         for line in certificates:
-            count, emplb, faithub = self._sums.get(line["eps"], (0, 0.0, 0.0))
-            self._sums[line["eps"]] = count + 1, emplb + line["emplb"], faithub + line["faithub"]
+            count, emplb, faithub = self._sums.get(line.eps, (0, 0.0, 0.0))
+            self._sums[line.eps] = count + 1, emplb + line.emplb, faithub + line.faithub
 
     def _step(self, eps: float) -> Step:
         working = self._working.values()

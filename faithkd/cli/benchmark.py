@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from faithkd.cli.options import Radius, data_dir_option, debug_option, device_option, say
+from faithkd.cli.options import Radius, data_dir_option, debug_option, device_option, say, tell
 from faithkd.errors import UserError
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def _show(folder: StudyFolder) -> None:
     from faithkd.study import write_study
 
     page = write_study(folder.path)
-    click.echo(page.with_suffix(".md").read_text(encoding="utf-8").split("\n## ")[0].rstrip())
-    click.echo(f"\nReport: {page}")
+    tell(page.with_suffix(".md").read_text(encoding="utf-8").split("\n## ")[0].rstrip())
+    tell(f"\nReport: {page}")
 
 
 def _plain(value: Any) -> str:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from faithkd.certification.request import Request
-from faithkd.cli.options import Numbers, Radius, data_dir_option, debug_option, device_option, say
+from faithkd.cli.options import Numbers, Radius, console, data_dir_option, debug_option, device_option, say, tell
 from faithkd.errors import UserError
+from faithkd.runs.request import Request
+from faithkd.text import printable
 
 if TYPE_CHECKING:
     from faithkd.certification import Job
-    from faithkd.report.run_folder import RunFolder
+    from faithkd.runs import RunFolder
 
 RUNS = Path("runs")
 DEFAULTS = Request()
@@ -110,11 +112,13 @@ def certify(
 
         write_report(folder.path)
     if as_json:
-        click.echo(json.dumps(folder.summary, indent=2))
+        import msgspec
+
+        click.echo(json.dumps(msgspec.to_builtins(folder.summary), indent=2))
     else:
         _show(folder, report)
-    worst = max(line["faithub"] for line in folder.certificates())
-    if fail_above is not None and worst > fail_above:
+    worst = max(radius.faithub.max for radius in folder.summary.radii)
+    if fail_above is not None and not worst <= fail_above:
         say(f"The largest FAITHUB, {worst:.4f}, exceeds {fail_above:g}.")
         context.exit(3)
 
@@ -122,7 +126,7 @@ def certify(
 def _begun(options: dict[str, Any], out: str | None) -> tuple[Job, RunFolder]:
     from faithkd.certification.job import prepare
     from faithkd.certification.run import new_folder
-    from faithkd.report.run_folder import check_free
+    from faithkd.runs.lock import check_free
 
     path = Path(out) if out is not None else _fresh()
     check_free(path)
@@ -134,24 +138,19 @@ def _begun(options: dict[str, Any], out: str | None) -> tuple[Job, RunFolder]:
 def _resumed(context: click.Context, options: dict[str, Any], out: str | None) -> tuple[Job, RunFolder]:
     """The run as it was asked for; an option on this command line must say the same."""
     from faithkd.certification.job import prepare
-    from faithkd.report.run_folder import RunFolder
+    from faithkd.runs import RunFolder
 
-    folder = RunFolder.open(out if out is not None else _latest())
-    asked = Request.from_dict(folder.summary["request"])
-    now = _request(options).to_dict()
-    for option, field in FIELDS.items():
-        if _given(context, option) and now[field] != asked.to_dict()[field]:
-            raise UserError(
-                f"{_flag(option)} is {_plain(now[field])} but the run in {folder.path} has {_plain(asked.to_dict()[field])}; "
-                "leave it out to continue, or start another run with another --out"
-            )
-    job = prepare(asked)
-    for what, checksum in job.checksums.items():
-        if checksum != folder.summary["checksums"][what]:
-            named = {"images": asked.data}.get(what) or getattr(asked, what)
-            raise UserError(
-                f"the {what} ({named}) changed since the run in {folder.path} began; start another run with another --out"
-            )
+    with ExitStack() as unless_it_goes_on:
+        folder = unless_it_goes_on.enter_context(RunFolder.open(out if out is not None else _latest()))
+        asked, now = folder.summary.request, _request(options).to_dict()
+        for option, field in FIELDS.items():
+            if _given(context, option) and now[field] != asked.to_dict()[field]:
+                raise UserError(
+                    f"{_flag(option)} is {_plain(now[field])} but the run in {folder.path} has {_plain(asked.to_dict()[field])}; "
+                    "leave it out to continue, or start another run with another --out"
+                )
+        job = prepare(asked)
+        unless_it_goes_on.pop_all()
     return job, folder
 
 
@@ -185,17 +184,14 @@ def _run(job: Job, folder: RunFolder, how: dict[str, Any], quiet: bool) -> None:
 
 
 def _show(folder: RunFolder, report: bool) -> None:
-    from rich.console import Console
+    from faithkd.cli.tables import terminal_table
+    from faithkd.report.tables import proof_line, run_table, title_line
 
-    from faithkd.report.tables import proof_line, terminal_table, title_line
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 110
-    console.print(title_line(folder.summary), style="bold")
-    console.print(terminal_table(folder.summary))
-    console.print(proof_line(folder.summary), style="dim")
-    click.echo(f"Report: {folder.path / 'report.html'}" if report else f"Run folder: {folder.path}")
+    shown, summary = console(), folder.summary
+    shown.print(printable(title_line(summary)), style="bold")
+    shown.print(terminal_table(run_table([summary]), without="images"))
+    shown.print(proof_line([summary]), style="dim")
+    tell(f"Report: {folder.path / 'report.html'}" if report else f"Run folder: {folder.path}")
 
 
 def _given(context: click.Context, option: str) -> bool:

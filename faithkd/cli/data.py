@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from faithkd.cli.options import data_dir_option, debug_option
+from faithkd.cli.options import console, data_dir_option, debug_option, tell
 from faithkd.errors import UserError
+from faithkd.text import printable
 
 
 @click.group()
@@ -18,7 +19,6 @@ def data() -> None:
 @debug_option
 def list_(data_dir: str | None) -> None:
     """Every data set that is known by name, and whether it is on this machine."""
-    from rich.console import Console
     from rich.table import Table
 
     from faithkd.data.catalogue import PUBLISHED
@@ -31,12 +31,10 @@ def list_(data_dir: str | None) -> None:
     for name, published in PUBLISHED.items():
         folder = where(name, data_dir=data_dir)
         sizes = (f"{published.sizes[split]:,}" for split in ("train", "test"))
-        table.add_row(name, *sizes, str(folder) if folder else f"not here; faithkd data fetch {name}")
+        table.add_row(name, *sizes, printable(str(folder)) if folder else f"not here; faithkd data fetch {name}")
     for name in SAMPLES:
         table.add_row(name, "2,000", "1,000", "comes with faithkd")
-    console = Console(highlight=False)
-    console.width = max(console.width, 110)
-    console.print(table)
+    console(110).print(table)
 
 
 @data.command()
@@ -49,7 +47,7 @@ def fetch(name: str, data_dir: str | None) -> None:
     from faithkd.data.lookup import where as find
 
     folder = find(name, data_dir=data_dir) or download(name, data_dir)
-    click.echo(f"{name} is in {folder}")
+    tell(f"{name} is in {folder}")
 
 
 @data.command()
@@ -63,4 +61,4 @@ def where(name: str, data_dir: str | None) -> None:
     folder = find(name, data_dir=data_dir)
     if folder is None:
         raise UserError(f"{name} is not on this machine; download it with faithkd data fetch {name}")
-    click.echo(folder)
+    tell(str(folder))

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faithkd.cli.options import Radius, data_dir_option, debug_option, device_option, on_terminal, say
+from faithkd.cli.options import Radius, console, data_dir_option, debug_option, device_option, on_terminal, say, tell
 from faithkd.errors import UserError
 
 if TYPE_CHECKING:
     from faithkd.data import Dataset
     from faithkd.evaluation.records import Subject
     from faithkd.evaluation.setting import Setting
-    from faithkd.report.tables import Table
+    from faithkd.pages.tables import Table
 
 
 @click.command()
@@ -54,8 +54,8 @@ def evaluate(
     from faithkd import checkpoint, data, device
     from faithkd.attacks import named
     from faithkd.card import check_data
-    from faithkd.certification.run import environment
     from faithkd.evaluation import Setting, records, write_evaluation
+    from faithkd.runs.environment import environment
 
     for name in options["attacks"]:
         named(name)
@@ -121,34 +121,17 @@ def _beside(subject: Subject, teacher: tuple[str, Any], student: Any, dataset: D
 def _show(subjects: list[Subject], dataset: Dataset, setting: Setting) -> None:
     from faithkd.evaluation.tables import accuracy_table, pair_table
 
-    click.echo(f"Accuracy in % on {len(dataset)} {dataset.split} images of {dataset.name}.")
+    tell(f"Accuracy in % on {len(dataset)} {dataset.split} images of {dataset.name}.")
     if setting.eps:
-        click.echo(
-            f"At a radius ({setting.unit}): over every input that the attack meets, and in brackets the last alone."
-        )
+        tell(f"At a radius ({setting.unit}): over every input that the attack meets, and in brackets the last alone.")
     _print(accuracy_table(subjects, setting))
     pairs = pair_table(subjects, setting)
     if pairs.rows:
-        click.echo("Beside the teacher, searched and estimated; none of it is a certificate.")
+        tell("Beside the teacher, searched and estimated; none of it is a certificate.")
         _print(pairs, without="cases")
 
 
 def _print(table: Table, without: str = "") -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
+    from faithkd.cli.tables import terminal_table
 
-    shown = RichTable(box=box.SIMPLE_HEAD)
-    kept = [place for place, (name, _) in enumerate(table.columns) if name != without]
-    for place in kept:
-        name = table.columns[place][0]
-        if place:
-            shown.add_column(name, justify="right", no_wrap=True)
-        else:
-            shown.add_column(name, overflow="fold", min_width=12)
-    for row in table.rows:
-        shown.add_row(*(row[place] for place in kept))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 110
-    console.print(shown)
+    console().print(terminal_table(table, without, names_first=True))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faithkd.cli.options import debug_option
+from faithkd.cli.options import console, debug_option
+from faithkd.text import printable
 
 if TYPE_CHECKING:
     from faithkd.card import Card
@@ -26,7 +27,6 @@ def info(model: str, as_json: bool) -> None:
     if as_json:
         click.echo(card.to_json())
         return
-    from rich.console import Console
     from rich.table import Table
 
     from faithkd.files import sha256
@@ -35,12 +35,12 @@ def info(model: str, as_json: bool) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in (("network", model), *_summary(card), ("SHA-256", sha256(path))):
-        table.add_row(name, value)
-    console = Console(highlight=False, markup=False)
-    console.width = max(console.width, 100)
-    console.print(table)
+        table.add_row(name, printable(value))
+    shown = console(100)
+    shown.print(table)
     if hidden := sum(map(_count, card.metrics.values())):
-        console.print(f"{hidden} recorded figures and every setting: faithkd info {model} --json", style="dim")
+        command = printable(f"faithkd info {model} --json")
+        shown.print(f"{hidden} recorded figures and every setting: {command}", style="dim")
 
 
 def _summary(card: Card) -> list[tuple[str, str]]:

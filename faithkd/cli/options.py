@@ -5,9 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from faithkd.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Radius(click.ParamType):  # type: ignore[type-arg]
@@ -64,7 +69,23 @@ data_dir_option = click.option(
 
 def say(message: str) -> None:
     """A line for the person, on stderr."""
-    click.echo(message, err=True)
+    click.echo(printable(message, lines=True), err=True)
+
+
+def tell(message: str) -> None:
+    """A line of the answer, on stdout; names that come from files cannot command the terminal."""
+    click.echo(printable(message, lines=True))
+
+
+def console(least: int = 0) -> Console:
+    """Where tables are shown, as wide as the terminal and at least so wide; brackets in names are shown, not obeyed."""
+    from rich.console import Console
+
+    made = Console(highlight=False, markup=False, emoji=False)
+    if not made.is_terminal:
+        made.width = 110
+    made.width = max(made.width, least)
+    return made
 
 
 def on_terminal() -> bool:

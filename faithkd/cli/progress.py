@@ -6,13 +6,13 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from faithkd.certification.request import radius_label
 from faithkd.cli.options import on_terminal, say
+from faithkd.runs.request import radius_label
 
 if TYPE_CHECKING:
     from faithkd.certification.job import Job
     from faithkd.certification.tally import Step
-    from faithkd.report.run_folder import RunFolder
+    from faithkd.runs import RunFolder
 
 EVERY = 10.0
 """Seconds between two plain lines."""
@@ -36,9 +36,7 @@ class Progress:
                 f"radius {radii} ({request.unit}), method {request.method}, in {self._folder.path}"
             )
         if on_terminal() and not self._quiet:
-            self._bar, self._task = _bar(
-                sum(len(part.rows) for part in self._job.parts()), len(self._folder.certificates())
-            )
+            self._bar, self._task = _bar(sum(len(part.rows) for part in self._job.parts()))
             self._bar.start()
         return self
 
@@ -85,11 +83,11 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _bar(total: int, done: int) -> tuple[Any, Any]:
+def _bar(total: int) -> tuple[Any, Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as RichProgress
 
     columns = (MofNCompleteColumn(), BarColumn(bar_width=12), TextColumn("[cyan]{task.fields[state]}"))
     bar = RichProgress(*columns, console=Console(stderr=True))
-    return bar, bar.add_task("certify", total=total, completed=done, state="")
+    return bar, bar.add_task("certify", total=total, state="")

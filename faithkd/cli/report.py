@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from faithkd.cli.options import debug_option
+from faithkd.cli.options import debug_option, tell
 from faithkd.errors import UserError
 
 
@@ -22,8 +22,9 @@ def report(runs: tuple[str, ...], out: str | None) -> None:
     One RUN folder: its report.html and figures are written again. The shards of one run: they are merged into the new run folder
     OUT. Other RUN folders: one page with a table of them all. A RUN may also be the folder of a `faithkd benchmark`.
     """
-    from faithkd.report import compare, merge, read_run, write_report
-    from faithkd.report.merging import are_shards
+    from faithkd.report import compare, write_report
+    from faithkd.runs import merge, read_run
+    from faithkd.runs.merging import are_shards
     from faithkd.study import compare_studies, is_study, write_study
 
     studies = [run for run in runs if is_study(run)]
@@ -32,17 +33,17 @@ def report(runs: tuple[str, ...], out: str | None) -> None:
     if len(runs) == 1:
         if out is not None:
             raise click.UsageError("--out is for several runs; the page of one run is written into its folder")
-        click.echo(f"Report: {write_study(runs[0]) if studies else write_report(runs[0])}")
+        tell(f"Report: {write_study(runs[0]) if studies else write_report(runs[0])}")
     elif studies:
         page = Path(out or "comparison.html")
         compare_studies(runs, page)
-        click.echo(f"Comparison: {page}")
+        tell(f"Comparison: {page}")
     elif are_shards([read_run(run) for run in runs]):
         if out is None:
             raise click.UsageError("these are shards of one run; name the folder of the merged run with --out")
         folder = merge(runs, out)
-        click.echo(f"Merged {len(runs)} shards into {folder.path}\nReport: {write_report(folder.path)}")
+        tell(f"Merged {len(runs)} shards into {folder.path}\nReport: {write_report(folder.path)}")
     else:
         page = Path(out or "comparison.html")
         compare(runs, page)
-        click.echo(f"Comparison: {page}")
+        tell(f"Comparison: {page}")

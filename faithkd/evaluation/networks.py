@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from faithkd.attacks import AnyAttack, named
-from faithkd.certification.request import radius_label
 from faithkd.data import Dataset
 from faithkd.errors import UserError
 from faithkd.evaluation.doubts import black_box_doubt, doubts
 from faithkd.evaluation.setting import Setting
 from faithkd.metrics import Calibration, Held, calibration, entropy, robust_accuracy
+from faithkd.runs.request import radius_label
 
 Told = Callable[[str], None]
 

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from faithkd.card import Card
-from faithkd.certification.request import radius_label
 from faithkd.data import Dataset
 from faithkd.evaluation.claims import claim
 from faithkd.evaluation.networks import Evaluation, Robustness
 from faithkd.evaluation.pairs import Beside
 from faithkd.evaluation.setting import Setting
+from faithkd.runs.request import radius_label
 
 
 @dataclass(frozen=True)

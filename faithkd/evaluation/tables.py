@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faithkd.certification.request import radius_label
 from faithkd.data import Dataset
 from faithkd.evaluation.claims import claim
 from faithkd.evaluation.networks import Robustness
 from faithkd.evaluation.records import Subject
 from faithkd.evaluation.setting import Setting
-from faithkd.report.tables import Table, short
+from faithkd.pages.tables import Table, short
+from faithkd.runs.request import radius_label
 
 
 def accuracy_table(subjects: Sequence[Subject], setting: Setting) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from faithkd.evaluation.records import Subject, records
 from faithkd.evaluation.setting import Setting
 from faithkd.evaluation.tables import accuracy_table, calibration_table, claims_table, pair_table
 from faithkd.files import atomic
-from faithkd.report.page import document, facts, table_section
-from faithkd.report.tables import short
+from faithkd.pages.html import render
+from faithkd.pages.tables import Table, short
 
 RECORDS, PAGE = "evaluation.json", "evaluation.html"
 
@@ -31,39 +30,33 @@ def write_evaluation(
     with atomic(Path(folder) / RECORDS) as file:
         file.write((json.dumps(found, indent=2, allow_nan=False) + "\n").encode())
     with atomic(Path(folder) / PAGE) as file:
-        file.write(page(subjects, dataset, setting, environment).encode())
+        file.write(page(subjects, dataset, setting, environment))
     return Path(folder) / PAGE
 
 
-def page(subjects: Sequence[Subject], dataset: Dataset, setting: Setting, environment: dict[str, Any]) -> str:
-    """The page as HTML text."""
-    title = f"{_networks(subjects)} on {len(dataset)} {dataset.split} images of {short(dataset.name)}"
+def page(subjects: Sequence[Subject], dataset: Dataset, setting: Setting, environment: dict[str, Any]) -> bytes:
+    """The page's file."""
+    return render(
+        "evaluation.html",
+        title=f"{_networks(subjects)} on {len(dataset)} {dataset.split} images of {short(dataset.name)}",
+        warnings=[(short(subject.name), warning) for subject in subjects for warning in subject.evaluation.warnings],
+        tables=_tables(subjects, dataset, setting),
+        evaluation_facts=_facts(subjects, setting, environment),
+    )
+
+
+def _tables(subjects: Sequence[Subject], dataset: Dataset, setting: Setting) -> list[tuple[str, Table, str]]:
+    """Each with its heading and its note; those that would be empty are left out."""
     claims, pairs = claims_table(subjects, dataset, setting), pair_table(subjects, setting)
-    doubtful = "".join(
-        f"<p class='warning'>{escape(short(subject.name))}: {escape(warning)}.</p>"
-        for subject in subjects
-        for warning in subject.evaluation.warnings
+    measured = (
+        "Claims are of the images and the attack that the card names; measured is the lowest of the attacks here."
     )
-    body = [f"<header><h1>{escape(title)}</h1>{doubtful}</header>"]
-    body.append(table_section("Accuracy", accuracy_table(subjects, setting), _explained(setting)))
-    if claims.rows:
-        note = (
-            "Claims are of the images and the attack that the card names; measured is the lowest of the attacks here."
-        )
-        body.append(table_section("Claimed and measured", claims, note))
-    body.append(
-        table_section(
-            "Calibration",
-            calibration_table(subjects),
-            "On the images themselves. ECE, Brier score and NLL are 0 at best.",
-        )
-    )
-    if pairs.rows:
-        body.append(table_section("Beside the teacher", pairs, _pairs_explained(subjects, setting)))
-    body.append(
-        f"<section class='whole'><h2>The evaluation</h2>{facts(_facts(subjects, setting, environment))}</section>"
-    )
-    return document(title, "\n".join(body))
+    calibrated = "On the images themselves. ECE, Brier score and NLL are 0 at best."
+    tables = [("Accuracy", accuracy_table(subjects, setting), _explained(setting))]
+    tables += [("Claimed and measured", claims, measured)] if claims.rows else []
+    tables += [("Calibration", calibration_table(subjects), calibrated)]
+    tables += [("Beside the teacher", pairs, _pairs_explained(subjects, setting))] if pairs.rows else []
+    return tables
 
 
 def _networks(subjects: Sequence[Subject]) -> str:

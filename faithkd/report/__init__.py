@@ -1,4 +1,4 @@
-"""Reports: the run folder, its statistics, tables, figures and page."""
+"""Reports of runs: tables, figures and pages, made from what run folders hold."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from faithkd.report.merging import compare, merge
-    from faithkd.report.run_folder import Run, RunFolder, read_run
+    from faithkd.report.comparison import compare
     from faithkd.report.writing import write_report
 
-_HOMES = {
-    "Run": "run_folder", "RunFolder": "run_folder", "compare": "merging", "merge": "merging", "read_run": "run_folder",
-    "write_report": "writing",
-}  # fmt: skip
-__all__ = ["Run", "RunFolder", "compare", "merge", "read_run", "write_report"]
+_HOMES = {"compare": "comparison", "write_report": "writing"}
+__all__ = ["compare", "write_report"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,14 +7,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from faithkd.certification.request import radius_label
 from faithkd.report.figures import COLOURS, save_png, styled
-from faithkd.report.run_folder import Run
+from faithkd.runs.reading import Run
+from faithkd.runs.records import Certificate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ HIGHER, LOWER = (0.78, 0.24, 0.22), (0.33, 0.38, 0.80)
 class Example:
     """One image with its certificate. image, witness: `(*shape)`; teacher, student: confidences `(2, classes)` at the two."""
 
-    certificate: dict[str, Any]
+    certificate: Certificate
     image: Picture
     witness: Picture
     teacher: Picture
@@ -37,20 +37,17 @@ class Example:
 
 def examples(run: Run, eps: float, by: str, count: int) -> list[Example]:
     """The `count` images with the largest `by` (`gap` or `emplb`) at one radius."""
-    lines = run.certificates
-    rows = [row for row in range(min(len(lines), len(run.witnesses.get("index", ())))) if lines[row]["eps"] == eps]
-    value = {row: lines[row]["faithub"] - lines[row]["emplb"] if by == "gap" else lines[row]["emplb"] for row in rows}
-    low, high = run.summary["valid_range"]
+    rows = [row for row, line in enumerate(run.certificates) if line.eps == eps]
     return [
         Example(
-            lines[row],
+            run.certificates[row],
             run.witnesses["image"][row],
             run.witnesses["witness"][row],
             run.witnesses["teacher"][row],
             run.witnesses["student"][row],
-            (low, high),
+            run.summary.valid_range,
         )
-        for row in sorted(rows, key=lambda row: -value[row])[:count]
+        for row in sorted(rows, key=lambda row: -getattr(run.certificates[row], by))[:count]
     ]
 
 
@@ -86,18 +83,12 @@ def save_examples(path: Path, rows: Sequence[tuple[str, Sequence[Example]]]) -> 
         save_png(figure, path)
 
 
-def describe(example: Example) -> str:
-    """One line on what the certificate says."""
-    line = example.certificate
-    return f"image {line['index']}, label {line['label']}, radius {radius_label(line['eps'], line['unit'])}"
-
-
 def _named(example: Example) -> list[tuple[str, Picture]]:
     line = example.certificate
     pixels = [_shade(picture, example.valid_range) for picture in (example.image, example.witness)]
     return [
-        (f"image {line['index']}", pixels[0]),
-        (f"[{line['emplb']:.3f}, {line['faithub']:.3f}]", pixels[1]),
+        (f"image {line.index}", pixels[0]),
+        (f"[{line.emplb:.3f}, {line.faithub:.3f}]", pixels[1]),
         ("difference", _difference(example)),
     ]
 
@@ -128,7 +119,7 @@ def _shade(picture: Picture, valid_range: tuple[float, float]) -> Picture:
 
 def _difference(example: Example) -> Picture:
     change = _channels_last(example.witness.astype(np.float64) - example.image).mean(axis=2)
-    strength = np.clip(np.abs(change) / max(example.certificate["eps_pixel"], 1e-12), 0, 1)
+    strength = np.clip(np.abs(change) / max(example.certificate.eps_pixel, 1e-12), 0, 1)
     colour = np.where(change[..., None] > 0, HIGHER, LOWER)
     return np.concatenate((colour, strength[..., None]), axis=2)
 

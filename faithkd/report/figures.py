@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
-from faithkd.certification.request import radius_label
 from faithkd.files import atomic
+from faithkd.runs.records import Certificate
+from faithkd.runs.request import radius_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +52,7 @@ class Radius:
     root: Values | None
 
 
-def histograms(certificates: Sequence[dict[str, Any]]) -> list[Draw]:
+def histograms(certificates: Sequence[Certificate]) -> list[Draw]:
     """For each radius the histograms of EMPLB and FAITHUB (Figures 2 and 3 of Lamb et al. 2023), all over one range."""
     radii = by_radius(certificates)
     most = max(float(radius.faithub.max()) for radius in radii)
@@ -58,22 +60,22 @@ def histograms(certificates: Sequence[dict[str, Any]]) -> list[Draw]:
     return [_histogram(radius, edges) for radius in radii]
 
 
-def intervals(certificates: Sequence[dict[str, Any]]) -> list[Draw]:
+def intervals(certificates: Sequence[Certificate]) -> list[Draw]:
     """For each radius the interval [EMPLB, FAITHUB] of every image, the narrowest first; above it FAITHUB before branching."""
     radii = by_radius(certificates)
     most = max(float((radius.faithub if radius.root is None else radius.root).max()) for radius in radii)
     return [_intervals(radius, max(most, 1e-3) * 1.04) for radius in radii]
 
 
-def by_radius(certificates: Sequence[dict[str, Any]]) -> list[Radius]:
+def by_radius(certificates: Sequence[Certificate]) -> list[Radius]:
     """The intervals at each radius, in the order of the certificates."""
-    labels = dict.fromkeys((line["eps"], line["unit"]) for line in certificates)
+    labels = dict.fromkeys((line.eps, line.unit) for line in certificates)
     groups = []
     for eps, unit in labels:
-        lines = [line for line in certificates if line["eps"] == eps]
-        emplb, faithub = (np.array([line[name] for line in lines], dtype=np.float64) for name in ("emplb", "faithub"))
-        branched = all("root" in line for line in lines)
-        root = np.array([line["root"] for line in lines], dtype=np.float64) if branched else None
+        lines = [line for line in certificates if line.eps == eps]
+        emplb, faithub = (np.array([getattr(line, name) for line in lines]) for name in ("emplb", "faithub"))
+        roots = [line.root for line in lines if line.root is not UNSET]
+        root = np.array(roots) if len(roots) == len(lines) else None
         groups.append(Radius(f"radius {radius_label(eps, unit)}", emplb, faithub, root))
     return groups
 

@@ -9,7 +9,9 @@ from faithkd.files import atomic
 from faithkd.report import figures
 from faithkd.report.examples import examples, save_examples
 from faithkd.report.page import run_page
-from faithkd.report.run_folder import FIGURES, PAGE, read_run
+from faithkd.runs.reading import read_run
+
+PAGE, FIGURES = "report.html", "figures"
 
 
 def write_report(path: str | Path) -> Path:
@@ -20,11 +22,11 @@ def write_report(path: str | Path) -> Path:
             f"the run in {path} holds no certificate yet; continue it with faithkd certify --resume --out {path}"
         )
     with atomic(run.path / PAGE) as file:
-        file.write(run_page(run).encode())
+        file.write(run_page(run))
     folder = run.path / FIGURES
     figures.png(folder / "histograms.png", figures.histograms(run.certificates))
     figures.png(folder / "intervals.png", figures.intervals(run.certificates))
-    largest = max(line["eps"] for line in run.certificates)
+    largest = max(line.eps for line in run.certificates)
     rows = [
         (title, examples(run, largest, by, 3)) for by, title in (("gap", "Largest gap"), ("emplb", "Largest EMPLB"))
     ]

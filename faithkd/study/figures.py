@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faithkd.report.figures import COLOURS, Draw
-from faithkd.report.run_folder import SUMMARY, read_run
+from faithkd.study.certified import Runs
 from faithkd.study.folder import StudyFolder
 from faithkd.study.plan import REGIONS, STEPS
-from faithkd.study.plane import PLANE
+from faithkd.study.records import Plane, Planes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,8 +27,8 @@ Values = NDArray[np.float64]
 Found = dict[str, Any]
 
 
-def panels(folder: StudyFolder, found: Found) -> dict[str, list[Draw]]:
-    """The panels of each figure that the study has the numbers for, by name."""
+def panels(folder: StudyFolder, runs: Runs, found: Found) -> dict[str, list[Draw]]:
+    """The panels of each figure that the study has the numbers for, by name. runs: its run folders; found: its `results`."""
     figures: dict[str, list[Draw]] = {}
     if found["bounds"]:
         figures["intervals"] = [
@@ -38,7 +38,7 @@ def panels(folder: StudyFolder, found: Found) -> dict[str, list[Draw]]:
             if (rows := [row for row in found["bounds"] if (row["network"], row["region"]) == (student, region)])
         ]
     for region in REGIONS:
-        values = _values(folder, region)
+        values = _values(folder, runs, region)
         if values:
             for bound in ("emplb", "faithub"):
                 figures[f"{bound}-{region}"] = [
@@ -54,13 +54,12 @@ def panels(folder: StudyFolder, found: Found) -> dict[str, list[Draw]]:
         figures["steps"] = [
             _steps(region, found["steps"]) for region in REGIONS if _has(found["steps"]["means"], region)
         ]
-    record = folder.search(PLANE)
+    record = folder.planes()
     if record is not None:
         for region in REGIONS:
+            most = _largest(folder, record, region)
             figures[f"plane-{region}"] = [
-                _plane(
-                    student, record["planes"][f"{student}-{region}"], record["margin"], _largest(folder, record, region)
-                )
+                _plane(student, record.planes[f"{student}-{region}"], record.margin, most)
                 for student in folder.plan.students
             ]
     return figures
@@ -68,25 +67,22 @@ def panels(folder: StudyFolder, found: Found) -> dict[str, list[Draw]]:
 
 def plane_caption(folder: StudyFolder, region: str) -> str:
     """Which image, and the scale."""
-    record = folder.search(PLANE)
+    record = folder.planes()
     assert record is not None
-    where = f"Image {record['index']} of the test set, label {record['label']}, radius {record['eps']}"
+    where = f"Image {record.index} of the test set, label {record.label}, radius {record.eps}"
     return f"{where}; from 0 (dark) to {_largest(folder, record, region):.3f} (bright)."
 
 
-def _values(folder: StudyFolder, region: str) -> dict[str, dict[str, dict[str, Values]]]:
+def _values(folder: StudyFolder, runs: Runs, region: str) -> dict[str, dict[str, dict[str, Values]]]:
     """By student and radius the EMPLBs and FAITHUBs of all images."""
     values: dict[str, dict[str, dict[str, Values]]] = {}
     for student in folder.plan.students:
-        path = folder.run_path(student, region)
-        if not (path / SUMMARY).exists():
-            continue
-        lines = read_run(path).certificates
+        lines = runs[student, region].certificates if (student, region) in runs else []
         for label, eps in folder.plan.labels.items():
-            mine = [line for line in lines if line["eps"] == eps]
+            mine = [line for line in lines if line.eps == eps]
             if mine:
                 values.setdefault(student, {})[label] = {
-                    bound: np.array([line[bound] for line in mine]) for bound in ("emplb", "faithub")
+                    bound: np.array([getattr(line, bound) for line in mine]) for bound in ("emplb", "faithub")
                 }
     return values
 
@@ -162,9 +158,9 @@ def _steps(region: str, steps: Found) -> Draw:
     return draw
 
 
-def _plane(student: str, plane: Found, margin: float, most: float) -> Draw:
+def _plane(student: str, plane: Plane, margin: float, most: float) -> Draw:
     def draw(axes: Axes) -> None:
-        values, slack = np.array(plane["values"]), np.array(plane["slack"])
+        values, slack = np.array(plane.values), np.array(plane.slack)
         extent = (-margin, 1 + margin, -margin, 1 + margin)
         shown = axes.imshow(
             values,
@@ -181,7 +177,7 @@ def _plane(student: str, plane: Found, margin: float, most: float) -> Draw:
             axes.plot(*place, "o", color="white", markeredgecolor="#222222", markersize=4, markeredgewidth=0.8)
             left = place[0] < 0.5
             axes.annotate(
-                f"{name} {plane['at'][name]:.3f}", place, xytext=(5 if left else -5, shift), textcoords="offset points",
+                f"{name} {getattr(plane.at, name):.3f}", place, xytext=(5 if left else -5, shift), textcoords="offset points",
                 ha="left" if left else "right", fontsize=7.5, color="white",
                 bbox={"boxstyle": "round,pad=0.15", "facecolor": "#222222", "edgecolor": "none", "alpha": 0.55},
             )  # fmt: skip
@@ -195,12 +191,13 @@ def _plane(student: str, plane: Found, margin: float, most: float) -> Draw:
     return draw
 
 
-def _largest(folder: StudyFolder, record: Found, region: str) -> float:
+def _largest(folder: StudyFolder, record: Planes, region: str) -> float:
     """The largest value of any student in its region: the end of the scale that the students share."""
-    return max(float(np.max(_inside(record["planes"][f"{student}-{region}"]))) for student in folder.plan.students)
+    inside = (_inside(record.planes[f"{student}-{region}"]) for student in folder.plan.students)
+    return max(float(np.max(values, initial=0)) for values in inside)
 
 
-def _inside(plane: Found) -> Values:
+def _inside(plane: Plane) -> Values:
     """The values in the region; those outside it do not set the scale."""
-    values: Values = np.array(plane["values"])[np.array(plane["slack"]) >= OUTSIDE]
+    values: Values = np.array(plane.values)[np.array(plane.slack) >= OUTSIDE]
     return values

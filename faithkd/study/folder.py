@@ -2,121 +2,202 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct
 
 from faithkd.errors import UserError
-from faithkd.files import atomic
-from faithkd.report.run_folder import check_free
-from faithkd.study.plan import Plan
+from faithkd.files import atomic, read_bytes, remove_leftovers
+from faithkd.runs.layout import refuse
+from faithkd.runs.lock import Lock, lock_new
+from faithkd.runs.records import Environment, State
+from faithkd.runs.sealed import check_seal, sealed
+from faithkd.runs.stored import converted, decoded
+from faithkd.study.plan import REGIONS, Plan
+from faithkd.study.records import (
+    FORMAT,
+    FORMATS,
+    Network,
+    Planes,
+    Search,
+    Session,
+    Study,
+    planes_problem,
+    search_problem,
+    study_problem,
+)  # fmt: skip
 
-FORMAT = 1
 STUDY, SEARCHES, CERTIFICATES, NETWORKS, FIGURES = "study.json", "searches", "certify", "networks", "figures"
 PAGE, MARKDOWN, RESULTS = "report.html", "report.md", "report.json"
+PLANE = "plane"
+LONGEST_STUDY, LONGEST_PLANES, LONGEST_SEARCH, LONGEST_IMAGE = 2**20, 16 * 2**20, 2**20, 200
+"""Bytes up to which the records are read: a record of searches has so many, and so many for each image."""
+
+Kind = TypeVar("Kind", Search, Planes)
+
+
+class _Head(Struct):
+    """What must be known of a study before the rest is read."""
+
+    format: Any
+    plan: dict[str, Any]
 
 
 class StudyFolder:
     """A study on disk; `record` is what `study.json` holds."""
 
-    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+    def __init__(self, path: Path, record: Study) -> None:
         self.path, self.record = path, record
 
     @classmethod
     def create(cls, path: str | Path, plan: Plan, environment: dict[str, Any]) -> StudyFolder:
-        """A new study. Raises `UserError` when the folder is not empty or cannot be written."""
+        """A new study. Raises `UserError` when the folder is not empty, in use, or cannot be written."""
         path = Path(path)
-        check_free(path)
-        folder = cls(
-            path,
-            {
-                "format": FORMAT,
-                "state": "running",
-                "plan": plan.to_dict(),
-                "environment": environment,
-                "networks": {},
-                "sessions": [],
-            },
-        )
-        folder.save()
+        folder = cls(path, Study(state="running", plan=plan, environment=environment))
+        lock = lock_new(path)
+        try:
+            folder._save(folder.record)
+        finally:
+            lock.release()
         return folder
 
     @classmethod
     def open(cls, path: str | Path) -> StudyFolder:
-        """The study at `path`. Raises `UserError` when there is none or it is damaged."""
+        """The study at `path`. Raises `UserError` when there is none or it cannot be what a study wrote."""
         path = Path(path)
-        try:
-            record = json.loads((path / STUDY).read_bytes())
-            if not isinstance(record, dict) or not isinstance(record["plan"], dict):
-                raise ValueError("no plan in it")
-        except OSError as error:
-            raise UserError(
-                f"{path} is not the folder of a study: its {STUDY} cannot be read ({error.strerror})"
-            ) from error
-        except (ValueError, KeyError) as error:
-            raise UserError(f"{path / STUDY} is damaged ({error}); make the study again in another folder") from error
-        if record.get("format") != FORMAT:
-            raise UserError(f"{path / STUDY} has format {record.get('format')}, but this version reads format {FORMAT}")
-        return cls(path, record)
+        return cls(path, _read_study(path))
 
     @property
     def plan(self) -> Plan:
         """What was asked."""
-        return Plan.from_dict(self.record["plan"])
+        return self.record.plan
 
     def run_path(self, student: str, region: str) -> Path:
         """The run folder of one student on one kind of region."""
         return self.path / CERTIFICATES / f"{student}-{region}"
 
-    def search(self, name: str) -> dict[str, Any] | None:
-        """A record of searches, or None where it has not been made. Raises `UserError` when it is damaged."""
-        path = self._search(name)
-        if not path.exists():
-            return None
-        try:
-            record = json.loads(path.read_bytes())
-            assert isinstance(record, dict)
-        except (OSError, ValueError, AssertionError) as error:
-            raise UserError(f"{path} is damaged; remove it and continue with --resume") from error
-        return record
+    def search(self, network: str, region: str) -> Search | None:
+        """A record of searches, or None where it has not been made. Raises `UserError` when it cannot be what a study wrote."""
+        longest = LONGEST_SEARCH + LONGEST_IMAGE * self.plan.images
+        return self._read(
+            f"{network}-{region}", Search, longest, lambda found: search_problem(found, self.plan, network, region)
+        )
 
-    def save_search(self, name: str, record: dict[str, Any]) -> None:
+    def planes(self) -> Planes | None:
+        """The record of planes, in the same way."""
+        return self._read(PLANE, Planes, LONGEST_PLANES, lambda found: planes_problem(found, self.plan))
+
+    def save_search(self, record: Search) -> None:
         """Keep a record of searches, whole or not at all."""
-        with atomic(self._search(name)) as file:
-            file.write((json.dumps(record) + "\n").encode())
+        self._write(f"{record.network}-{record.region}", record)
 
-    def save(self) -> None:
-        """Write `study.json` whole."""
-        with atomic(self.path / STUDY) as file:
-            file.write((json.dumps(self.record, indent=2) + "\n").encode())
+    def save_planes(self, record: Planes) -> None:
+        """Keep the record of planes."""
+        self._write(PLANE, record)
+
+    def remember(self, networks: dict[str, Network]) -> None:
+        """Keep which networks these are."""
+        self._save(msgspec.structs.replace(self.record, networks=networks))
 
     @contextmanager
     def session(self, workers: int) -> Iterator[None]:
-        """Keeps the time that is spent in the block and how it ended."""
-        started, begun = time.perf_counter(), time.strftime("%Y-%m-%d")
-        before = list(self.record["sessions"])
-        state = "failed"
+        """Nobody else works on the study in the block; keeps the time that is spent in it and how it ended.
+
+        Raises `UserError` when another process works on it.
+        """
+        lock = Lock(self.path)
         try:
-            self.record["state"] = "running"
-            self.save()
+            self.record = _read_study(self.path)
+            if lock.held:
+                remove_leftovers(self.path)
+            self._renew()
+            with self._timed(workers):
+                yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _timed(self, workers: int) -> Iterator[None]:
+        started, begun = time.perf_counter(), time.strftime("%Y-%m-%d")
+        before = self.record.sessions
+        state: State = "failed"
+        try:
+            self._save(msgspec.structs.replace(self.record, state="running"))
             yield
             state = "complete"
         except KeyboardInterrupt:
             state = "interrupted"
             raise
         finally:
-            seconds = round(time.perf_counter() - started, 1)
-            self.record["state"] = state
-            self.record["sessions"] = [*before, {"date": begun, "seconds": seconds, "workers": workers}]
-            self.save()
+            session = Session(begun, round(time.perf_counter() - started, 1), workers)
+            self._save(msgspec.structs.replace(self.record, state=state, sessions=(*before, session)))
 
-    def _search(self, name: str) -> Path:
+    def _renew(self) -> None:
+        """Give the records of an older format their digests; the study says last that it has the new one."""
+        if self.record.format == FORMAT:
+            return
+        for region in REGIONS:
+            for network in ("teacher", *self.plan.students):
+                if (found := self.search(network, region)) is not None:
+                    self.save_search(found)
+        if (planes := self.planes()) is not None:
+            self.save_planes(planes)
+        self._save(msgspec.structs.replace(self.record, format=FORMAT))
+
+    def _read(self, name: str, kind: type[Kind], longest: int, problem: Callable[[Kind], str | None]) -> Kind | None:
+        path = self._place(name)
+        if not path.exists():
+            return None
+        content = read_bytes(path, longest)
+        record = decoded(content, kind, path)
+        if self.record.format > 1 or record.digest is not UNSET:
+            check_seal(content, path)
+        if wrong := problem(record):
+            refuse(path, wrong)
+        return record
+
+    def _write(self, name: str, record: Search | Planes) -> None:
+        with atomic(self._place(name)) as file:
+            file.write(sealed(msgspec.to_builtins(record)))
+
+    def _save(self, record: Study) -> None:
+        with atomic(self.path / STUDY) as file:
+            file.write(sealed(msgspec.to_builtins(record), indent=2))
+        self.record = record
+
+    def _place(self, name: str) -> Path:
         return self.path / SEARCHES / f"{name}.json"
 
 
 def is_study(path: str | Path) -> bool:
     """Does a folder hold a study."""
-    return (Path(path) / STUDY).is_file()
+    return (Path(path) / STUDY).exists()
+
+
+def _read_study(folder: Path) -> Study:
+    path = folder / STUDY
+    if not path.exists():
+        raise UserError(f"{folder} is not the folder of a study: it has no {STUDY}; name another folder")
+    content = read_bytes(path, LONGEST_STUDY)
+    head = decoded(content, _Head, path)
+    if head.format not in FORMATS:
+        raise UserError(
+            f"{path} has format {head.format!r:.20}, but this version reads the formats {' and '.join(map(str, FORMATS))}; "
+            "use the version that wrote it"
+        )
+    if head.format > 1:
+        check_seal(content, path)
+    try:
+        Plan.from_dict(head.plan)
+    except UserError as error:
+        refuse(path, str(error))
+    record = decoded(content, Study, path)
+    converted(record.environment, Environment, f"the environment in {path}")
+    if wrong := study_problem(record):
+        refuse(path, wrong)
+    return record

@@ -17,6 +17,7 @@ from faithkd.recipes import Recipe
 from faithkd.study.folder import NETWORKS
 from faithkd.study.plan import Plan
 from faithkd.study.pool import Task, in_processes
+from faithkd.study.records import Network
 
 Say = Callable[[str], None]
 
@@ -42,25 +43,25 @@ def resolve(plan: Plan, folder: Path, workers: int, say: Say) -> dict[str, str]:
     return {name: str(path) for name, path in paths.items()}
 
 
-def describe(names: dict[str, str]) -> dict[str, dict[str, Any]]:
+def describe(names: dict[str, str]) -> dict[str, Network]:
     """What is known of each network: its file's SHA-256, size, seed, and whether it was trained by the package's recipe as it is."""
     return {name: _described(source) for name, source in names.items()}
 
 
-def _described(source: str) -> dict[str, Any]:
+def _described(source: str) -> Network:
     path = find(source)
     card = read_card(path)
     hidden = card.architecture["arguments"].get("hidden", [])
     sizes = [math.prod(card.input_shape), *hidden, card.classes]
-    return {
-        "source": source,
-        "sha256": sha256(path),
-        "hidden": hidden,
-        "parameters": sum((one + 1) * other for one, other in pairwise(sizes)),
-        "method": card.method,
-        "seed": card.seed,
-        "recipe": _recipe(card.recipe),
-    }
+    return Network(
+        source=source,
+        sha256=sha256(path),
+        hidden=tuple(hidden),
+        parameters=sum((one + 1) * other for one, other in pairwise(sizes)),
+        method=card.method,
+        seed=card.seed,
+        recipe=_recipe(card.recipe),
+    )
 
 
 def _recipe(made_by: Any) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from faithkd.certification.request import Request, radius_label
 from faithkd.data.catalogue import PUBLISHED
 from faithkd.errors import UserError
+from faithkd.runs.request import Request, radius_label
 from faithkd.study.paper import RADII, STUDENTS
 
 REGIONS = {"cut": True, "whole": False}
@@ -17,6 +17,9 @@ REGIONS = {"cut": True, "whole": False}
 
 STEPS = (1, 5, 10, 25, 50, 100)
 """Lengths of the search whose EMPLB are compared (the paper's Table 3, and one that it does not have)."""
+
+POINTS = 61
+"""Points along each side of the planes of Figure 1."""
 
 TIMEOUTS = (1.0, 0.5, 0.2, 0.05, 0.02)
 QUICK_TIMEOUTS = (0.5, 0.2, 0.05, 0.02, 0.02)
@@ -51,20 +54,30 @@ class Plan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
-        """The inverse of `to_dict`. Raises `UserError` for a name that this version does not know."""
+        """The inverse of `to_dict`. Raises `UserError` for a name that this version does not know, and for values that none can have."""
+        from faithkd.runs.stored import converted
+
         if unknown := set(values) - {entry.name for entry in fields(cls)}:
             raise UserError(
                 f"the study was made by another version of faithkd: it has the unknown option {min(unknown)}"
             )
-        arguments: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-        return cls(**arguments)
+        plan = converted(values, cls, "the plan of the study")
+        plan.check()
+        return plan
 
     def check(self) -> None:
         """Raise `UserError` for values that no study can have."""
         if self.dataset not in RADII:
             raise UserError(f"the paper's data sets are {' and '.join(RADII)}, but {self.dataset!r} was asked for")
-        if self.images < 1:
-            raise UserError(f"--images must be at least 1, but is {self.images}")
+        most = PUBLISHED[self.dataset].sizes["test"]
+        if not 1 <= self.images <= most:
+            raise UserError(f"--images must be at least 1 and at most {most:,}, but is {self.images}")
+        if self.seed < 0:
+            raise UserError(f"--seed must be at least 0, but is {self.seed}")
+        if not 0 <= self.gap <= 1:
+            raise UserError(f"the gap must be a difference of confidences in [0, 1], but is {self.gap:g}")
+        if not self.eps or not self.students:
+            raise UserError("a study needs at least one radius and one student; give --eps and --student")
         for name in self.students:
             if name not in STUDENTS:
                 raise UserError(f"--student must be one of {', '.join(STUDENTS)}, but is {name!r}")
@@ -73,7 +86,7 @@ class Plan:
         for what, values in (("--eps", self.eps), ("--student", self.students)):
             if len(set(values)) != len(values):
                 raise UserError(f"each {what} must be given once, but one is repeated")
-        if len(self.timeout) != len(self.eps) or any(not limit > 0 for limit in self.timeout):
+        if len(self.timeout) != len(self.eps) or any(not 0 < limit < math.inf for limit in self.timeout):
             raise UserError(
                 f"there must be one --timeout above 0 for all {len(self.eps)} radii, or one for each, but they are "
                 f"{', '.join(f'{limit:g}' for limit in self.timeout)}"

@@ -5,51 +5,55 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
 import numpy as np
+from msgspec import UNSET
 
-from faithkd.report.run_folder import SUMMARY, Run, read_run
+from faithkd.runs.reading import Run
+from faithkd.runs.records import Radius, Spread
+from faithkd.study.certified import Runs
 from faithkd.study.folder import StudyFolder
 from faithkd.study.paper import lookup, steps_table
 from faithkd.study.plan import REGIONS, STEPS
-from faithkd.study.plane import PLANE
+from faithkd.study.records import AtRadius, Counted, Search
 
 Row = dict[str, Any]
+Searches = dict[tuple[str, str], Search]
 EXAMPLES = (0.5, 0.75, 0.9)
 """The images whose EMPLB is shown for each number of steps: these quantiles."""
 
 
-def results(folder: StudyFolder) -> Row:
-    """What a study found so far, each number beside the paper's, and what is missing. Shares are in [0, 1], the paper's too."""
-    plan = folder.plan
-    runs = {
-        (student, region): read_run(folder.run_path(student, region))
-        for region in REGIONS for student in plan.students if (folder.run_path(student, region) / SUMMARY).exists()
-    }  # fmt: skip
+def results(folder: StudyFolder, runs: Runs) -> Row:
+    """What a study found so far, each number beside the paper's, and what is missing. Shares are in [0, 1], the paper's too.
+
+    runs: its run folders, as `certified` gives them.
+    """
+    plan, record = folder.plan, folder.record
     searches = {
-        (name, region): record
+        (name, region): found
         for region in REGIONS for name in ("teacher", *plan.students)
-        if (record := folder.search(f"{name}-{region}")) is not None
+        if (found := folder.search(name, region)) is not None
     }  # fmt: skip
     bounds = [_bounds(folder, runs, searches, cell) for cell in _cells(folder)]
     return {
         "format": 1,
         "dataset": plan.dataset,
-        "state": folder.record["state"],
+        "state": record.state,
         "plan": plan.to_dict(),
         "radii": [
             {"eps": eps, "label": label, "unit": "normalised", "eps_pixel": eps * plan.std}
             for label, eps in plan.labels.items()
         ],
-        "networks": folder.record["networks"],
+        "networks": {name: _plain(network) for name, network in record.networks.items()},
         "accuracy": _accuracy(folder, searches),
         "agreement": _agreement(folder, runs, searches),
         "bounds": [row for row in bounds if row is not None],
         "steps": _steps(folder, searches),
-        "plane": folder.search(PLANE) is not None,
+        "plane": folder.planes() is not None,
         "missing": _missing(folder, runs, searches),
-        "environment": folder.record["environment"],
-        "sessions": folder.record["sessions"],
-        "seconds": round(sum(session["seconds"] for session in folder.record["sessions"]), 1),
+        "environment": record.environment,
+        "sessions": [_plain(session) for session in record.sessions],
+        "seconds": round(sum(session.seconds for session in record.sessions), 1),
         "proof": _proof(runs),
         "written": time.strftime("%Y-%m-%d"),
     }
@@ -71,44 +75,42 @@ def _cells(folder: StudyFolder) -> list[tuple[str, str, str]]:
     return [(region, student, label) for region in REGIONS for student in plan.students for label in plan.labels]
 
 
-def _accuracy(folder: StudyFolder, searches: dict[tuple[str, str], Row]) -> list[Row]:
+def _accuracy(folder: StudyFolder, searches: Searches) -> list[Row]:
     """Robust accuracy, empirical and the interval that is proved, one row for each network, kind of region and radius."""
     rows = []
     for (name, region), record in searches.items():
-        clean = record["accuracy"]
-        at_radii = {"0": {"robust_accuracy": {"every": clean, "last": clean}, "certified_accuracy": [clean, clean]}}
-        for label, found in (at_radii | record["radii"]).items():
+        clean = record.accuracy
+        at_radii = {"0": AtRadius(Counted(clean, clean), (clean, clean))}
+        for label, found in (at_radii | record.radii).items():
             rows.append(
                 {
                     "network": name,
                     "region": region,
                     "eps": label,
-                    **found["robust_accuracy"],
-                    "certified": found["certified_accuracy"],
+                    **_plain(found.robust_accuracy),
+                    "certified": list(found.certified_accuracy),
                     "paper": _share(folder, label, name, "robust_accuracy"),
                 }
             )
     return rows
 
 
-def _agreement(
-    folder: StudyFolder, runs: dict[tuple[str, str], Run], searches: dict[tuple[str, str], Row]
-) -> list[Row]:
+def _agreement(folder: StudyFolder, runs: Runs, searches: Searches) -> list[Row]:
     """Agreement with the teacher: empirical, and the interval [certified share, 1 - refuted share] where it was certified."""
     rows = []
     for (name, region), record in searches.items():
-        if name == "teacher":
+        if record.agreement is UNSET:
             continue
-        same = record["agreement"]
+        same = record.agreement
         certified = {"0": [same, same]} | _certified(runs.get((name, region)), folder)
-        at_radii = {"0": {"agreement": {"every": same, "last": same}}} | record["radii"]
-        for label, found in at_radii.items():
+        at_radii = {label: found.agreement for label, found in record.radii.items()}
+        for label, agreed in ({"0": Counted(same, same)} | at_radii).items():
             rows.append(
                 {
                     "network": name,
                     "region": region,
                     "eps": label,
-                    **found["agreement"],
+                    **_plain(agreed),
                     "certified": certified.get(label),
                     "paper": _share(folder, label, name, "distillation_agreement"),
                 }
@@ -122,47 +124,46 @@ def _certified(run: Run | None, folder: StudyFolder) -> dict[str, list[float]]:
         return {}
     labels = {eps: label for label, eps in folder.plan.labels.items()}
     return {
-        labels[radius["eps"]]: [
-            radius["agreement"]["certified"] / radius["images"],
-            1 - radius["agreement"]["refuted"] / radius["images"],
+        labels[radius.eps]: [
+            radius.agreement.certified / radius.images,
+            1 - radius.agreement.refuted / radius.images,
         ]
-        for radius in run.summary["radii"]
-        if radius["images"] == folder.plan.images
+        for radius in run.summary.radii
+        if radius.images == folder.plan.images
     }
 
 
-def _bounds(
-    folder: StudyFolder,
-    runs: dict[tuple[str, str], Run],
-    searches: dict[tuple[str, str], Row],
-    cell: tuple[str, str, str],
-) -> Row | None:
+def _bounds(folder: StudyFolder, runs: Runs, searches: Searches, cell: tuple[str, str, str]) -> Row | None:
     """One cell of Table 2, or None while it has no certificate."""
     region, student, label = cell
     run, record, plan = runs.get((student, region)), searches.get((student, region)), folder.plan
-    found = [] if run is None else [radius for radius in run.summary["radii"] if radius["eps"] == plan.labels[label]]
+    found = [] if run is None else [radius for radius in run.summary.radii if radius.eps == plan.labels[label]]
     if not found or record is None:
         return None
-    (radius,) = found
-    emplb = record["radii"][label]["emplb"]
+    (radius,), emplb = found, record.radii[label].emplb
+    assert emplb is not UNSET
     return {
         "network": student,
         "region": region,
         "eps": label,
-        "images": radius["images"],
-        "emplb": emplb,
-        "emplb_best": _spread(radius["emplb"]),
-        "faithub": _spread(radius["faithub"]),
-        "root": _spread(radius["root"]) if "root" in radius else None,
-        "ratio": radius["faithub"]["mean"] / emplb["mean"] if emplb["mean"] > 0 else None,
-        "ratio_best": radius["faithub"]["mean"] / radius["emplb"]["mean"] if radius["emplb"]["mean"] > 0 else None,
-        "gap": radius["gap"]["mean"],
-        "closed": radius["status"].get("closed", 0) / radius["images"],
-        "nodes": radius["nodes"],
-        "seconds": round(radius["seconds"], 1),
+        "images": radius.images,
+        "emplb": _plain(emplb),
+        "emplb_best": _spread(radius.emplb),
+        "faithub": _spread(radius.faithub),
+        "root": None if radius.root is UNSET else _spread(radius.root),
+        "ratio": _ratio(radius, emplb.mean),
+        "ratio_best": _ratio(radius, radius.emplb.mean),
+        "gap": radius.gap.mean,
+        "closed": radius.status.get("closed", 0) / radius.images,
+        "nodes": radius.nodes,
+        "seconds": round(radius.seconds, 1),
         "timeout": plan.timeout[list(plan.labels).index(label)],
         "paper": _paper_bounds(plan.dataset, label, student),
     }
+
+
+def _ratio(radius: Radius, emplb: float) -> float | None:
+    return radius.faithub.mean / emplb if emplb > 0 else None
 
 
 def _paper_bounds(dataset: str, label: str, student: str) -> Row | None:
@@ -176,32 +177,27 @@ def _paper_bounds(dataset: str, label: str, student: str) -> Row | None:
     }
 
 
-def _steps(folder: StudyFolder, searches: dict[tuple[str, str], Row]) -> Row:
+def _steps(folder: StudyFolder, searches: Searches) -> Row:
     """EMPLB against the number of steps: means, example images that all students share, and the paper's single images."""
     plan, means, examples = folder.plan, [], []
-    for (name, region), record in searches.items():
-        if name == "teacher":
-            continue
+    found = {key: record.steps.emplb for key, record in searches.items() if record.steps is not UNSET}
+    for (name, region), emplb in found.items():
         for steps in STEPS:
-            mean = float(np.mean(record["steps"]["emplb"][str(steps)]))
+            mean = float(np.mean(emplb[str(steps)]))
             means.append({"network": name, "region": region, "steps": steps, "emplb": mean})
-    cut = {
-        name: record["steps"]["emplb"]
-        for (name, region), record in searches.items()
-        if region == "cut" and name != "teacher"
-    }
+    cut = {name: emplb for (name, region), emplb in found.items() if region == "cut"}
     if len(cut) == len(plan.students):
-        order = np.argsort(np.mean([found["50"] for found in cut.values()], axis=0), kind="stable")
+        order = np.argsort(np.mean([emplb["50"] for emplb in cut.values()], axis=0), kind="stable")
         chosen = [int(order[round(quantile * (len(order) - 1))]) for quantile in EXAMPLES]
         examples = [
             {"network": name, "region": "cut", "image": f"{100 * quantile:.0f} % quantile", "steps": steps,
-             "emplb": found[str(steps)][row]}
-            for name, found in cut.items() for quantile, row in zip(EXAMPLES, chosen, strict=True) for steps in STEPS
+             "emplb": emplb[str(steps)][row]}
+            for name, emplb in cut.items() for quantile, row in zip(EXAMPLES, chosen, strict=True) for steps in STEPS
         ]  # fmt: skip
     return {"eps": plan.steps_at, "means": means, "examples": examples, "paper": steps_table(plan.dataset)}
 
 
-def _missing(folder: StudyFolder, runs: dict[tuple[str, str], Run], searches: dict[tuple[str, str], Row]) -> list[str]:
+def _missing(folder: StudyFolder, runs: Runs, searches: Searches) -> list[str]:
     """What an unfinished study does not have yet, in words."""
     plan, missing = folder.plan, []
     for region, cut in REGIONS.items():
@@ -214,17 +210,17 @@ def _missing(folder: StudyFolder, runs: dict[tuple[str, str], Run], searches: di
             total, have = plan.images * len(plan.eps), 0 if run is None else len(run.certificates)
             if have < total:
                 missing.append(f"{total - have} of {total} certificates of {student}, regions {words}")
-    if not missing and folder.search(PLANE) is None:
+    if not missing and folder.planes() is None:
         missing.append("the planes of Figure 1")
     return missing
 
 
-def _proof(runs: dict[tuple[str, str], Run]) -> dict[str, int]:
+def _proof(runs: Runs) -> dict[str, int]:
     """How many bounds rest on what."""
     counts: dict[str, int] = {}
     for run in runs.values():
-        for radius in run.summary["radii"]:
-            for kind, count in radius["proof"].items():
+        for radius in run.summary.radii:
+            for kind, count in radius.proof.items():
                 counts[kind] = counts.get(kind, 0) + count
     return counts
 
@@ -234,5 +230,11 @@ def _share(folder: StudyFolder, label: str, name: str, metric: str) -> float | N
     return None if found is None else found.value / 100
 
 
-def _spread(values: Row) -> Row:
-    return {"mean": values["mean"], "std": values["std"]}
+def _spread(values: Spread) -> Row:
+    return {"mean": values.mean, "std": values.std}
+
+
+def _plain(record: Any) -> Row:
+    """A record as plain values."""
+    values: Row = msgspec.to_builtins(record)
+    return values

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faithkd.certification import certify, new_folder, prepare
-from faithkd.certification.request import Request
-from faithkd.certification.run import environment
 from faithkd.errors import UserError
-from faithkd.report.run_folder import SUMMARY, RunFolder
+from faithkd.runs.environment import environment
+from faithkd.runs.folder import RunFolder
+from faithkd.runs.layout import SUMMARY
+from faithkd.runs.records import FORMAT
 from faithkd.study import networks as known
+from faithkd.study.certified import certified, certified_run
 from faithkd.study.folder import StudyFolder
 from faithkd.study.plan import REGIONS, Plan
-from faithkd.study.plane import PLANE, measure_plane
+from faithkd.study.plane import measure_plane
 from faithkd.study.pool import Task, in_processes
 from faithkd.study.searches import drawn, measure
 
@@ -40,10 +42,10 @@ def begin(plan: Plan, path: str | Path) -> StudyFolder:
 def run(folder: StudyFolder, *, workers: int = 1, say: Say = lambda message: None) -> None:
     """Do the rest of a study. Whatever ends this, the folder can be read and the next call goes on from there.
 
-    Raises `UserError` when a network is missing or has changed since the study began.
+    Raises `UserError` when a network is missing or has changed since the study began, and when another process works on it.
     """
-    plan = folder.plan
     with folder.session(workers):
+        plan = folder.plan
         names = known.resolve(plan, folder.path, workers, say)
         _remember(folder, names)
         searches, certificates = _searches(folder, names), _certificates(folder, names)
@@ -58,20 +60,19 @@ def run(folder: StudyFolder, *, workers: int = 1, say: Say = lambda message: Non
             for task in reversed(certificates):
                 say(f"  {task.name}")
                 task.function(*task.arguments, workers, say)
-        if folder.search(PLANE) is None:
-            measure_plane(folder, names)
+        if folder.planes() is None:
+            measure_plane(folder, certified(folder), names)
 
 
 def _remember(folder: StudyFolder, names: dict[str, str]) -> None:
     """Keep which networks these are; refuse others than the study began with."""
     networks = known.describe(names)
-    for name, before in folder.record["networks"].items():
-        if before["sha256"] != networks[name]["sha256"]:
+    for name, before in folder.record.networks.items():
+        if before.sha256 != networks[name].sha256:
             raise UserError(
                 f"the {name} ({names[name]}) changed since the study in {folder.path} began; start another one with another --out"
             )
-    folder.record["networks"] = networks
-    folder.save()
+    folder.remember(networks)
 
 
 def _searches(folder: StudyFolder, names: dict[str, str]) -> list[Task]:
@@ -80,22 +81,19 @@ def _searches(folder: StudyFolder, names: dict[str, str]) -> list[Task]:
         Task(f"{name}, {_words(region)}: searches", measure, (folder, names, name, region))
         for region in REGIONS
         for name in ("teacher", *folder.plan.students)
-        if folder.search(f"{name}-{region}") is None
+        if folder.search(name, region) is None
     ]
 
 
 def _certificates(folder: StudyFolder, names: dict[str, str]) -> list[Task]:
-    """The run folders that are not complete, those that take longest first."""
+    """The run folders that are not complete, or are of an older format, those that take longest first."""
     cells = [(student, region) for region in REGIONS for student in folder.plan.students]
     return [
         Task(f"{student}, {_words(region)}: certificates", _certify, (folder, names, (student, region)))
         for student, region in reversed(cells)
-        if not _certified(folder.run_path(student, region))
+        if (run := certified_run(folder, student, region)) is None
+        or (run.summary.format, run.summary.state) != (FORMAT, "complete")
     ]
-
-
-def _certified(path: Path) -> bool:
-    return (path / SUMMARY).exists() and RunFolder.open(path).summary["state"] == "complete"
 
 
 def _words(region: str) -> str:
@@ -107,12 +105,8 @@ def _certify(
 ) -> None:
     """Certify one student on one kind of region, or what is left of it."""
     path, (student, region) = folder.run_path(*which), which
-    if (path / SUMMARY).exists():
-        runs = RunFolder.open(path)
-        job = prepare(Request.from_dict(runs.summary["request"]))
-    else:
-        job = prepare(folder.plan.request(names["teacher"], names[student], region))
-        runs = new_folder(job, path)
+    job = prepare(folder.plan.request(names["teacher"], names[student], region))
+    runs = RunFolder.open(path) if (path / SUMMARY).exists() else new_folder(job, path)
     certify(job, runs, workers=workers, progress=None if say is None else _Shares(say).step)
 
 

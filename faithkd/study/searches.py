@@ -6,9 +6,9 @@ One record for each network and kind of region, of plain values, kept in the stu
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import torch
+from msgspec import UNSET
 from torch import Tensor
 
 import faithkd
@@ -17,6 +17,7 @@ from faithkd import data, metrics
 from faithkd.data import Dataset
 from faithkd.study.folder import StudyFolder
 from faithkd.study.plan import REGIONS, STEPS, Plan
+from faithkd.study.records import AtRadius, Counted, Mean, Search, Steps
 from verify.replay import attained
 from verify.search import paper_search
 
@@ -33,32 +34,29 @@ def measure(folder: StudyFolder, networks: dict[str, str], name: str, region: st
     model = faithkd.load(networks[name]).to(plan.device)
     valid_range = images.valid_range if REGIONS[region] else None
     inputs, labels = images.images.to(plan.device), images.labels.to(plan.device)
-    record: dict[str, Any] = {
-        "network": name,
-        "region": region,
-        "images": len(images),
-        "accuracy": metrics.accuracy(model, inputs, labels),
-        "radii": {},
-    }
-    if name != "teacher":
-        same = metrics.decisions(teacher, inputs) == metrics.decisions(model, inputs)
-        record["agreement"] = same.double().mean().item()
-        record["steps"] = _steps(plan, (teacher, model), inputs, valid_range)
+    student = name != "teacher"
+    radii = {}
     for label, radius in plan.labels.items():
         eps = radius * plan.std
         held = metrics.robust_accuracy(model, inputs, labels, eps, valid_range=valid_range, seed=plan.seed).shares()
         proved = verify.robustness(model, inputs, labels, eps, valid_range=valid_range, seed=plan.seed)
-        at_radius = {
-            "robust_accuracy": held,
-            "certified_accuracy": [proved.share("certified"), 1 - proved.share("refuted")],
-        }
-        if name != "teacher":
-            agree = metrics.empirical_agreement(teacher, model, inputs, eps, valid_range=valid_range, seed=plan.seed)
-            found = emplb((teacher, model), inputs, eps, valid_range, steps=50, seed=plan.seed)
-            at_radius |= {"agreement": agree.shares(), "emplb": spread(found)}
-        record["radii"][label] = at_radius
-    record["seconds"] = round(time.perf_counter() - started, 1)
-    folder.save_search(f"{name}-{region}", record)
+        radii[label] = AtRadius(
+            Counted(**held),
+            (proved.share("certified"), 1 - proved.share("refuted")),
+            *(_beside((teacher, model), inputs, eps, valid_range, plan.seed) if student else ()),
+        )
+    same = metrics.decisions(teacher, inputs) == metrics.decisions(model, inputs)
+    record = Search(
+        network=name,
+        region=region,
+        images=len(images),
+        accuracy=metrics.accuracy(model, inputs, labels),
+        radii=radii,
+        agreement=same.double().mean().item() if student else UNSET,
+        steps=_steps(plan, (teacher, model), inputs, valid_range) if student else UNSET,
+        seconds=round(time.perf_counter() - started, 1),
+    )
+    folder.save_search(record)
 
 
 def drawn(plan: Plan) -> Dataset:
@@ -88,18 +86,27 @@ def emplb(
     return torch.cat(found)
 
 
-def spread(values: Tensor) -> dict[str, float]:
+def spread(values: Tensor) -> Mean:
     """Mean and standard deviation of the images."""
-    return {"mean": float(values.mean()), "std": float(values.std(correction=0))}
+    return Mean(float(values.mean()), float(values.std(correction=0)))
+
+
+def _beside(
+    pair: tuple[torch.nn.Module, torch.nn.Module],
+    images: Tensor,
+    eps: float,
+    valid_range: tuple[float, float] | None,
+    seed: int,
+) -> tuple[Counted, Mean]:
+    """A student's empirical agreement with the teacher, and EMPLB."""
+    agreed = metrics.empirical_agreement(*pair, images, eps, valid_range=valid_range, seed=seed).shares()
+    return Counted(**agreed), spread(emplb(pair, images, eps, valid_range, steps=50, seed=seed))
 
 
 def _steps(
     plan: Plan, pair: tuple[torch.nn.Module, torch.nn.Module], images: Tensor, valid_range: tuple[float, float] | None
-) -> dict[str, Any]:
+) -> Steps:
     """EMPLB of every image for each number of steps."""
     eps = plan.labels[plan.steps_at] * plan.std
     found = {str(steps): emplb(pair, images, eps, valid_range, steps=steps, seed=plan.seed).tolist() for steps in STEPS}
-    return {
-        "eps": plan.steps_at,
-        "emplb": {steps: [round(value, 6) for value in values] for steps, values in found.items()},
-    }
+    return Steps(plan.steps_at, {steps: tuple(round(value, 6) for value in values) for steps, values in found.items()})

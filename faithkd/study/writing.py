@@ -9,13 +9,15 @@ from typing import Any
 
 from faithkd.errors import UserError
 from faithkd.files import atomic
+from faithkd.pages.html import render
+from faithkd.pages.tables import folder_names
 from faithkd.report import figures as drawing
-from faithkd.report.page import document
 from faithkd.study import figures
+from faithkd.study.certified import certified
 from faithkd.study.content import REGION_TITLES, Cell, Table
 from faithkd.study.folder import FIGURES, MARKDOWN, PAGE, RESULTS, StudyFolder
 from faithkd.study.markdown import markdown
-from faithkd.study.page import SMALL, html_table, page
+from faithkd.study.page import SMALL, page
 from faithkd.study.plan import REGIONS
 from faithkd.study.results import results
 
@@ -28,23 +30,27 @@ def write_study(path: str | Path) -> Path:
     An unfinished study gets a report of what it has, which says what is missing. Raises `UserError` for one that has nothing.
     """
     folder = StudyFolder.open(path)
-    found = results(folder)
+    runs = certified(folder)
+    found = results(folder, runs)
     if not found["accuracy"] and not found["bounds"]:
         raise UserError(
             f"the study in {path} has found nothing yet; continue it with faithkd benchmark --resume --out {path}"
         )
-    panels = figures.panels(folder, found)
+    panels = figures.panels(folder, runs, found)
     for name, draws in panels.items():
         drawing.png_and_svg(folder.path / FIGURES / name, draws, _columns(name), _panel(name))
     captions = {}
     if found["plane"]:
         captions = {f"plane-{region}": figures.plane_caption(folder, region) for region in REGIONS}
-    text = page(
-        found, {name: [drawing.svg(draw, _panel(name)) for draw in draws] for name, draws in panels.items()}, captions
-    )
-    for name, content in ((RESULTS, json.dumps(found, indent=1) + "\n"), (MARKDOWN, markdown(found)), (PAGE, text)):
+    drawn = {name: [drawing.svg(draw, _panel(name)) for draw in draws] for name, draws in panels.items()}
+    twins = {
+        RESULTS: (json.dumps(found, indent=1) + "\n").encode(),
+        MARKDOWN: markdown(found).encode(),
+        PAGE: page(found, drawn, captions),
+    }
+    for name, content in twins.items():
         with atomic(folder.path / name) as file:
-            file.write(content.encode())
+            file.write(content)
     return folder.path / PAGE
 
 
@@ -54,16 +60,16 @@ def compare_studies(paths: Sequence[str | Path], page: str | Path) -> None:
     datasets = sorted({folder.plan.dataset for folder in folders})
     if len(datasets) > 1:
         raise UserError(f"the studies cannot stand in one table: they are of {' and '.join(datasets)}")
-    names = _names([folder.path for folder in folders])
-    every = [results(folder) for folder in folders]
-    heading = f"Studies of {datasets[0]} side by side"
+    names = folder_names([folder.path for folder in folders])
+    every = [results(folder, certified(folder)) for folder in folders]
     tables = [_differences(names, every)]
     for region in REGIONS:
         tables += [_side_by_side(names, every, region, kind) for kind in ("agreement", "bounds")]
-    body = "".join(f"<section class='whole'>{html_table(table)}</section>" for table in tables if table.rows)
-    note = "<p class='note'>Cells: measured, small the paper's, in square brackets the interval that is proved.</p>"
+    content = render(
+        "studies.html", title=f"Studies of {datasets[0]} side by side", tables=[table for table in tables if table.rows]
+    )
     with atomic(page) as file:
-        file.write(document(heading, f"<header><h1>{heading}</h1>{note}</header>{body}").encode())
+        file.write(content)
 
 
 def _columns(name: str) -> int:
@@ -128,12 +134,6 @@ def _differences(names: list[str], every: list[Found]) -> Table:
     ]
     rows = tuple((Cell(key), *(Cell(_plain(one.get(key))) for one in facts)) for key in keys)
     return Table("Where they differ", ("", *names), rows)
-
-
-def _names(paths: list[Path]) -> list[str]:
-    """The folders' names, with what is above them where those are equal."""
-    short = [path.resolve().name for path in paths]
-    return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
 
 def _plain(value: Any) -> str:

@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from faithkd.certification.engines import ENGINES, engine_named
-from faithkd.certification.job import Part
 from faithkd.certification.tally import Tally
 from faithkd.cli.certify import ENGINES as OFFERED
 from faithkd.errors import UserError
+from faithkd.runs.parts import Part
+from tests.faithkd import made_up
 from tests.faithkd.running import certificates, certify, command, environment, run, untimed
 from verify.problem import Progress
 
@@ -175,8 +177,8 @@ def test_the_command_offers_every_engine():
 
 def test_progress_counts_each_image_once_wherever_its_report_comes_from():
     parts = [Part(f"part{k}", eps, range(2)) for k, eps in enumerate((0.1, 0.1, 0.2))]
-    line = {"eps": 0.1, "emplb": 0.2, "faithub": 0.4, "nodes": 10, "status": "node-limit"}
-    tally = Tally(8, [{**line, "eps": 0.2}, {**line, "eps": 0.2}])
+    line = structs.replace(made_up.line(0, 0.2, 0.4, None, "pixel"), nodes=10, status="node-limit")
+    tally = Tally(8, [structs.replace(line, eps=0.2)] * 2)
     tally.within(parts[0], Progress(1, 2, 3, 0.0, 1.0))
     step = tally.within(parts[1], Progress(1, 2, 5, 0.1, 0.6))
     assert (step.done, step.total, step.before, step.unclosed, step.nodes) == (4, 8, 2, 2, 8)

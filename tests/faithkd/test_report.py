@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,41 +9,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from faithkd import UserError
-from faithkd.report import RunFolder, read_run, write_report
+from faithkd.report import write_report
 from faithkd.report.figures import intervals
+from faithkd.runs import read_run
+from tests.faithkd.made_up import made_up_run
 from tests.faithkd.pages import Page
 from tests.faithkd.running import certificates, certify, run
-
-
-def made_up_run(
-    path: Path, emplb, faithub, shape=(1, 6, 6), classes=4, unit="pixel", state="complete", root=None
-) -> Path:
-    """A run folder with the given intervals, the rest random; root: FAITHUB before branching, None for runs that did not keep it."""
-    random, count = np.random.default_rng(0), len(emplb)
-    request = {"teacher": "a/b/teacher.safetensors", "student": "<student>", "data": "data.npz", "eps": [0.1], "unit": unit,
-               "method": "crown", "clip": True, "delta": None, "images": count, "shard": "1/1"}  # fmt: skip
-    environment = {"device": "cpu", "hardware": "a machine", "cores": 2, "system": "here", "versions": {"python": "3"}}
-    summary = {"state": state, "request": request, "valid_range": [0.0, 1.0], "checksums": {"teacher": "0" * 64},
-               "environment": environment, "seconds": 1.0, "wall_seconds": 1.0}  # fmt: skip
-    folder = RunFolder.create(path, summary)
-    lines = [
-        {"index": k, "label": 0, "eps": 0.1, "unit": unit, "eps_pixel": 0.1, "teacher_class": 0, "student_class": 0,
-         "emplb": float(low), "faithub": float(high), "class": 1, "sign": -1, "agreement": "undecided", "method": "crown",
-         "proof": "solver", "status": "timeout", "nodes": 3, "seconds": 0.1}
-        for k, (low, high) in enumerate(zip(emplb, faithub, strict=True))
-    ]  # fmt: skip
-    if root is not None:
-        lines = [line | {"root": float(value)} for line, value in zip(lines, root, strict=True)]
-    images = random.random((count, *shape), dtype=np.float32)
-    confidences = random.dirichlet(np.ones(classes), (count, 2)).astype(np.float32)
-    arrays = {"index": np.arange(count), "eps": np.full(count, 0.1), "image": images, "witness": 1 - images,
-              "teacher": confidences, "student": confidences[::-1], "empirical_agreement": np.ones(count, dtype=bool)}  # fmt: skip
-    folder.append("part", lines, arrays)
-    if state == "complete":
-        folder.close()
-    folder.summarise()
-    folder.save_summary()
-    return path
 
 
 def test_the_page_stands_alone_and_says_what_is_proved(finished):
@@ -100,8 +70,8 @@ def test_what_branching_gained_is_shown_where_it_is_known(tmp_path):
     old = Page(write_report(made_up_run(tmp_path / "old", emplb, faithub)))
     new = Page(write_report(made_up_run(tmp_path / "new", emplb, faithub, root=root)))
     assert "before branching" in new.text and "before branching" not in old.text
-    (radius,) = read_run(tmp_path / "new").summary["radii"]
-    assert radius["root"]["mean"] == pytest.approx(0.6) and radius["root"]["max"] == 0.7
+    (radius,) = read_run(tmp_path / "new").summary.radii
+    assert radius.root.mean == pytest.approx(0.6) and radius.root.max == 0.7
     (draw,) = intervals(read_run(tmp_path / "new").certificates)
     axes = Figure().subplots()
     draw(axes)
@@ -114,11 +84,11 @@ def test_an_unfinished_run_says_so(tmp_path):
     assert "interrupted" in Page(write_report(made_up_run(tmp_path / "run", [0.1], [0.2], state="interrupted"))).text
 
 
-def test_an_empty_run_is_refused(finished, tmp_path):
-    summary = json.loads((finished / "summary.json").read_text())
-    RunFolder.create(tmp_path / "run", {**summary, "state": "failed", "radii": []})
+def test_an_empty_run_is_refused(tmp_path):
+    folder = made_up_run(tmp_path / "run", [0.1], [0.2], state="running")
+    (folder / "certificates.jsonl").unlink()
     with pytest.raises(UserError, match="no certificate"):
-        write_report(tmp_path / "run")
+        write_report(folder)
 
 
 def test_runs_side_by_side(finished, pair, tmp_path):
@@ -134,10 +104,3 @@ def test_runs_side_by_side(finished, pair, tmp_path):
     assert {"finished", "wide", "crown", "interval"} <= set(page.cells)
     other = made_up_run(tmp_path / "other", [0.1], [0.2], unit="normalised")
     assert run("report", finished, other).exit_code == 1
-
-
-def test_certificates_without_witnesses_are_refused(tmp_path):
-    folder = made_up_run(tmp_path / "run", [0.1, 0.2], [0.3, 0.4])
-    (folder / "witnesses.npz").unlink()
-    with pytest.raises(UserError, match="no witnesses"):
-        read_run(folder)

@@ -12,9 +12,11 @@ import faithkd
 import verify
 from faithkd import UserError, data, recipes
 from faithkd.card import read_card
+from faithkd.certification import Job
 from faithkd.embedded import find
-from faithkd.report import read_run
+from faithkd.runs import read_run
 from faithkd.study import StudyFolder, networks, running, write_study
+from faithkd.study.certified import certified
 from faithkd.study.markdown import markdown
 from faithkd.study.paper import steps_table
 from faithkd.study.plan import STEPS, plan
@@ -39,6 +41,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def found(tiny: Path) -> dict:
     return json.loads((tiny / "report.json").read_text())
+
+
+def found_in(folder: Path) -> dict:
+    study = StudyFolder.open(folder)
+    return results(study, certified(study))
 
 
 def test_page_and_markdown_say_what_the_json_says(tiny, found):
@@ -167,7 +174,7 @@ def test_missing_parts_are_named_and_the_rest_is_shown(tiny, tmp_path):
     shutil.copytree(tiny, folder)
     shutil.rmtree(folder / "certify" / "sd-whole")
     (folder / "searches" / "fd-cut.json").unlink()
-    found = results(StudyFolder.open(folder))
+    found = found_in(folder)
     assert found["missing"] == ["the searches of fd, regions cut", "3 of 3 certificates of sd, regions not cut"]
     page = Page(write_study(folder))
     assert all(what in page.text for what in found["missing"])
@@ -179,40 +186,50 @@ def test_missing_parts_are_named_and_the_rest_is_shown(tiny, tmp_path):
         write_study(folder)
 
 
-def test_a_run_that_stopped_in_the_middle_counts_its_images(tiny, tmp_path):
+def test_a_run_that_stopped_in_the_middle_counts_its_images(tmp_path, monkeypatch):
+    arguments = ("--student", "fd", "--eps", 0.1, "--images", 30, "--timeout", 0.05)
+    prove, parts = Job.prove, []
+
+    def once(job, part, progress=None):
+        parts.append(part)
+        if len(parts) > 1:
+            raise KeyboardInterrupt
+        return prove(job, part, progress)
+
+    monkeypatch.setattr(Job, "prove", once)
     folder = tmp_path / "study"
-    shutil.copytree(tiny, folder)
-    lines = (folder / "certify" / "fd-cut" / "certificates.jsonl").read_text().splitlines(keepends=True)
-    (folder / "certify" / "fd-cut" / "certificates.jsonl").write_text("".join(lines[:2]))
-    found = results(StudyFolder.open(folder))
-    assert found["missing"] == ["1 of 3 certificates of fd, regions cut"]
-    (row,) = [row for row in found["bounds"] if (row["network"], row["region"]) == ("fd", "cut")]
-    assert row["images"] == 2
-    assert (
-        next(r for r in found["agreement"] if (r["network"], r["region"], r["eps"]) == ("fd", "cut", "0.1"))[
-            "certified"
-        ]
-        is None
-    )
+    assert run("benchmark", "mnist", *arguments, "--out", folder).exit_code == 130
+    found = found_in(folder)
+    assert found["missing"] == [
+        "30 of 30 certificates of fd, regions cut",
+        "5 of 30 certificates of fd, regions not cut",
+    ]
+    (row,) = found["bounds"]
+    assert row["images"] == 25 and row["region"] == "whole"
+    certified_shares = [row["certified"] for row in found["agreement"] if row["eps"] == "0.1"]
+    assert certified_shares == [None, None]
 
 
 def test_studies_side_by_side(tiny, found, finished, tmp_path):
     other = tmp_path / "other"
-    shutil.copytree(tiny, other)
-    record = json.loads((other / "study.json").read_text())
-    record["plan"]["gap"] = 0.5
-    (other / "study.json").write_text(json.dumps(record))
-    result = run("report", tiny, other, "--out", tmp_path / "both.html")
+    assert (
+        run("benchmark", "mnist", *TINY[:2], "--eps", 0.1, "--images", 2, "--timeout", 0.1, "--out", other).exit_code
+        == 0
+    )
+    result = run("report", tiny, tiny, other, "--out", tmp_path / "all.html")
     assert result.exit_code == 0, result.output
-    page = Page(tmp_path / "both.html")
-    assert ["gap", "0.01", "0.5"] in page.rows
+    page = Page(tmp_path / "all.html")
+    assert ["images", "3", "3", "2"] in page.rows and ["timeout", "0.2", "0.2", "0.1"] in page.rows
     for row in found["bounds"]:
         value = f"{row['faithub']['mean']:.3f} paper {row['paper']['faithub']['mean']:.3f}"
-        assert any(r[:2] == [row["network"], "0.1"] and r.count(value) == 2 for r in page.rows)
+        assert any(r[:2] == [row["network"], "0.1"] and value in r for r in page.rows)
     assert run("report", tiny, finished).exit_code == 1
-    record["plan"]["dataset"] = "fashion-mnist"
-    (other / "study.json").write_text(json.dumps(record))
-    assert "mnist and" not in run("report", tiny, other).stdout and run("report", tiny, other).exit_code == 1
+
+
+def test_studies_of_two_data_sets_are_not_compared(tiny, tmp_path):
+    other = running.begin(plan("fashion-mnist", images=1, eps=(0.1,), students=("fd",)), tmp_path / "other")
+    result = run("report", tiny, other.path)
+    assert result.exit_code == 1 and "fashion-mnist and mnist" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -247,7 +264,7 @@ def test_networks_of_a_folder_are_those_that_the_study_began_with(tmp_path):
         shutil.copy(find(f"mnist-{name}"), place / f"mnist-{name}.safetensors")
     folder = running.begin(plan("mnist", images=1, eps=(0.025,), students=("fd",), networks=str(place)), out)
     running.run(folder)
-    assert results(folder)["networks"]["fd"]["source"] == str(place / "mnist-fd.safetensors")
+    assert found_in(out)["networks"]["fd"]["source"] == str(place / "mnist-fd.safetensors")
     shutil.copy(find("mnist-ard"), place / "mnist-fd.safetensors")
     with pytest.raises(UserError, match=r"the fd .* changed since"):
         running.run(StudyFolder.open(out))
@@ -265,12 +282,12 @@ def test_trained_networks_are_taken_up_when_recipe_and_seed_match(tmp_path, monk
     first = networks.resolve(study, tmp_path, 1, lambda message: None)
     cards = {name: read_card(path) for name, path in first.items()}
     described = networks.describe(first)
-    assert cards["sd"].teacher == described["teacher"]["sha256"] and described["sd"]["recipe"] == "as packaged"
+    assert cards["sd"].teacher == described["teacher"].sha256 and described["sd"].recipe == "as packaged"
     before = {name: Path(path).stat().st_mtime_ns for name, path in first.items()}
     assert networks.resolve(study, tmp_path, 1, lambda message: None) == first
     assert {name: Path(path).stat().st_mtime_ns for name, path in first.items()} == before
     short["sd"] |= {"seed": 7}
-    assert networks.describe(first)["sd"]["recipe"] == "mnist-sd, changed"
+    assert networks.describe(first)["sd"].recipe == "mnist-sd, changed"
     with pytest.raises(UserError, match="another recipe"):
         networks.resolve(study, tmp_path, 1, lambda message: None)
 
@@ -278,7 +295,7 @@ def test_trained_networks_are_taken_up_when_recipe_and_seed_match(tmp_path, monk
 def test_the_images_are_those_of_certify(tiny):
     run_images = read_run(tiny / "certify" / "fd-cut").certificates
     sample = data.load("mnist-sample", "test").sample(3, 0)
-    assert [line["index"] for line in run_images] == sorted(sample.positions.tolist())
+    assert [line.index for line in run_images] == sorted(sample.positions.tolist())
 
 
 def _pictures(text: str) -> list[str]:

@@ -328,3 +328,24 @@ def test_images_may_be_numpy_arrays() -> None:
     assert torch.equal(one.faithub, other.faithub)
     with pytest.raises(Unsupported, match="must be a tensor"):
         verify.faithfulness(mlp(), mlp(), [[0.0] * 4], 0.05)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([[[1.0, 2.0], [torch.nan, 0.0]]], "layer 1 .* NaN or infinite"),
+        ([[[1.0, 2.0], [0.0, 0.0]], [[torch.inf, 0.0], [0.0, 0.0]]], "layer 2 .* NaN or infinite"),
+        ([[[1.0, 2.0], [0.0, 0.0]], [[1.0], [0.0]]], "layer 2 .* has a weight of shape"),
+        ([[[1.0, 2.0]]], "1 output"),
+    ],
+)
+def test_networks_that_are_none_are_refused(weights: list[list[list[float]]], message: str) -> None:
+    matrices = tuple(torch.tensor(weight, dtype=torch.float64) for weight in weights)
+    zeros = tuple(torch.zeros(len(matrix), dtype=torch.float64) for matrix in matrices)
+    network = ReluNetwork(matrices, zeros, zeros)
+    for ask in (verify.faithfulness, verify.agreement):
+        with pytest.raises(Unsupported, match=message):
+            ask(network, network, torch.rand((1, 2)), 0.1)
+    sound = ReluNetwork.from_module(random_module([2, 3, 2], 0))
+    with pytest.raises(Unsupported, match="proved in float64"):
+        verify.agreement(sound.to(dtype=torch.float32), sound, torch.rand((1, 2)), 0.1)

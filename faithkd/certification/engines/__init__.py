@@ -6,10 +6,11 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from faithkd.certification.job import Job, Part
+from faithkd.certification.job import Job
 from faithkd.errors import UserError
-from faithkd.report.run_folder import Arrays
-from faithkd.report.summary import Certificate
+from faithkd.runs.arrays import Arrays
+from faithkd.runs.parts import Part
+from faithkd.runs.records import Certificate
 from verify.problem import Progress
 
 Proved = tuple[Part, list[Certificate], Arrays]

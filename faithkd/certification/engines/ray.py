@@ -18,10 +18,11 @@ import ray
 import torch
 
 from faithkd.certification.engines import Proved, Watch
-from faithkd.certification.job import Job, Part
+from faithkd.certification.job import Job
 from faithkd.errors import UserError
-from faithkd.report.run_folder import Arrays
-from faithkd.report.summary import Certificate
+from faithkd.runs.arrays import Arrays
+from faithkd.runs.parts import Part
+from faithkd.runs.records import Certificate
 from verify.problem import Progress
 
 LISTEN = 1.0

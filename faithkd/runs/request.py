@@ -10,6 +10,7 @@ from typing import Any
 from faithkd.errors import UserError
 
 UNITS = ("pixel", "normalised")
+MOST_IMAGES = 10**9
 DEFAULT_RADII = {"mnist": (0.05, 0.1), "fashion-mnist": (4 / 255, 8 / 255)}
 """Radii in normalised units that are used where none is given: two of the paper's for each data set."""
 
@@ -52,12 +53,19 @@ class Request:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Request:
-        """The inverse of `to_dict`. Raises `UserError` for a name that this version does not know."""
+        """The inverse of `to_dict`. Raises `UserError` for a name that this version does not know, and for values that none can have."""
+        from faithkd.runs.stored import converted
+
         known = {entry.name for entry in fields(cls)}
         if unknown := set(values) - known:
             raise UserError(f"the run was made by another version of faithkd: it has the unknown option {min(unknown)}")
-        arguments: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-        return cls(**arguments)
+        request = converted(values, cls, "the request of the run")
+        request.check()
+        return request
+
+    def asked(self) -> int:
+        """How many images, all shards together."""
+        return self.images if self.index is None else len(set(self.index))
 
     def with_defaults(self, dataset: str | None) -> Request:
         """The same with data, radii and unit filled in from the teacher's data set."""
@@ -77,12 +85,12 @@ class Request:
         for eps in self.eps or ():
             if not (math.isfinite(eps) and eps >= 0):
                 raise UserError(f"a radius must be a finite number of at least 0, but --eps is {eps:g}")
-        if self.eps is not None and len(set(self.eps)) != len(self.eps):
-            raise UserError("every radius must be given once, but one --eps is repeated")
+        if self.eps is not None and not 0 < len(set(self.eps)) == len(self.eps):
+            raise UserError("every radius must be given once, but one --eps is repeated or there is none")
         if self.unit is not None and self.unit not in UNITS:
             raise UserError(f"--unit must be one of {', '.join(UNITS)}, but is {self.unit!r}")
-        if self.images < 1:
-            raise UserError(f"--images must be at least 1, but is {self.images}")
+        if not 1 <= self.images <= MOST_IMAGES:
+            raise UserError(f"--images must be between 1 and {MOST_IMAGES:,}, but is {self.images}")
         if self.seed < 0:
             raise UserError(f"--seed must be at least 0, but is {self.seed}")
         if self.delta is not None and not 0 <= self.delta <= 1:
@@ -91,14 +99,19 @@ class Request:
             raise UserError(f"--gap must be a difference of confidences in [0, 1], but is {self.gap:g}")
         timeouts = self.timeout if isinstance(self.timeout, tuple) else () if self.timeout is None else (self.timeout,)
         for timeout in timeouts:
-            if not timeout > 0:
-                raise UserError(f"--timeout must be a number of seconds above 0, but is {timeout:g}")
+            if not (math.isfinite(timeout) and timeout > 0):
+                raise UserError(f"--timeout must be a finite number of seconds above 0, but is {timeout:g}")
         if isinstance(self.timeout, tuple) and len(self.timeout) != len(self.eps or ()):
             raise UserError(
                 f"there must be a timeout for each of {len(self.eps or ())} radii, but there are {len(timeouts)}"
             )
         if self.max_nodes is not None and self.max_nodes < 1:
             raise UserError(f"--max-nodes must be at least 1, but is {self.max_nodes}")
+        if self.valid_range is not None and not -math.inf < self.valid_range[0] < self.valid_range[1] < math.inf:
+            raise UserError(f"--valid-range must be a smaller and a larger number, but is {self.valid_range}")
+        for name in (self.teacher, self.student, self.data, self.data_dir):
+            if name is not None and not _is_text(name):
+                raise UserError(f"files must have names in UTF-8 to be recorded, but one is {name!r}; rename it")
         self.shard_of()
 
     def timeout_at(self, eps: float) -> float | None:
@@ -114,6 +127,11 @@ class Request:
         if not 1 <= place <= total:
             raise UserError(f"--shard must be i/n with 1 <= i <= n, such as 2/4, but is {self.shard!r}")
         return place, total
+
+
+def _is_text(name: str) -> bool:
+    """Names of files that are not UTF-8 come as halves of characters, which no JSON can hold."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def radius_label(eps: float, unit: str | None = None) -> str:
