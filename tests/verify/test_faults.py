@@ -230,7 +230,7 @@ def test_one_steep_input_closes(classes: int, scale: float, shifted: bool) -> No
     levels = [[0.0, -scale / 2, scale / 2 + 1], [0.0, -scale / 2 + 0.5, scale / 2 + 0.5]]
     teacher, student = (weights((slopes, own[:classes])) for own in (levels[0], levels[int(shifted)]))
     one = Case(teacher, student, np.float32([[0.5]]), 0.5)
-    result = holds(one, "complete", gap=1e-4, max_nodes=3000, timeout=1e4)
+    result = holds(one, "complete", gap=1e-4, max_nodes=8000, timeout=1e4)
     assert result.status == ("closed",)
     assert result.faithub[0] - result.emplb[0] <= 1e-4
 
