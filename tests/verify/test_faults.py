@@ -104,7 +104,7 @@ def overflowing(sign: float, depth: int, big: float) -> Weights:
     return weights(*layers)
 
 
-@pytest.mark.parametrize(("depth", "big"), [(9, 3e38), (8, 3e38), (20, 1e20), (3, 3e38), (40, 1e10)])
+@pytest.mark.parametrize(("depth", "big"), [(9, 3e38), (8, 3e38), (20, 1e20), (3, 3e38), (25, 1e13)])
 @pytest.mark.parametrize("search", [True, False])
 def test_what_is_no_number_proves_nothing(depth: int, big: float, search: bool) -> None:
     teacher, student = (overflowing(sign, depth, big) for sign in (1.0, -1.0))
@@ -117,7 +117,7 @@ def test_what_is_no_number_proves_nothing(depth: int, big: float, search: bool) 
         assert verify.robustness(networks[1], x, torch.tensor([0]), 1.5, valid_range=None, search=search).status != (
             "certified",
         )
-    for method in OUTWARD:
+    for method in ("interval", "complete"):
         with or_refused():
             assert holds(one, method, search=search, timeout=2.0, max_nodes=40).faithub[0] > 0.6
     with or_refused():
