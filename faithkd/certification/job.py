@@ -26,18 +26,22 @@ from faithkd.runs.arrays import LARGEST_IMAGE, MOST_CLASSES, Arrays
 from faithkd.runs.parts import EXACT, SLOW, Part, cut
 from faithkd.runs.records import Certificate, Checksums
 from faithkd.runs.request import Request
-from verify import solvers
+from verify import ReluNetwork, solvers
 from verify.methods import METHODS, chain_of
 from verify.problem import Options, Progress
+from verify.reading import POINTS
 
 
 @dataclass(frozen=True)
 class Job:
-    """A certification that can start. The images are in the order of their positions; `scale` turns a radius into pixels."""
+    """A certification that can start. read: the pair as the verifier has read it, once for all processes. The images are in the order of
+    their positions; `scale` turns a radius into pixels.
+    """
 
     request: Request
     teacher: Network
     student: Network
+    read: tuple[ReluNetwork, ReluNetwork]
     dataset: Dataset
     scale: float
     classes: int
@@ -68,14 +72,14 @@ class Job:
             progress=progress,
         )
         result = verify.faithfulness(
-            self.teacher, self.student, images, eps, valid_range=valid_range, method=request.method, options=options,
+            *self.read, images, eps, valid_range=valid_range, method=request.method, options=options,
             search=request.search, seed=request.seed,
         )  # fmt: skip
-        if "interrupted" in result.status:
+        if result.interrupted:
             # The method kept what it had proved, but a part is recorded whole or not at all: the run ends here and resumes with it.
             raise KeyboardInterrupt
         agreement = verify.agreement(
-            self.teacher, self.student, images, eps, valid_range=valid_range, search=request.search, seed=request.seed
+            *self.read, images, eps, valid_range=valid_range, search=request.search, seed=request.seed
         )
         searched = metrics.empirical_agreement(
             self.teacher, self.student, images, eps, valid_range=valid_range, seed=request.seed
@@ -146,10 +150,23 @@ def prepare(request: Request) -> Job:
         images=hashlib.sha256(dataset.images.numpy().tobytes()).hexdigest(),
     )
     scale = _scale(cards) if request.unit == "normalised" else 1.0
+    read = _read(request, (teacher, student), dataset, scale)
     for model in (teacher, student):
-        verify.ReluNetwork.from_module(model, dataset.image_shape)
         model.to(request.device)
-    return Job(request, teacher, student, dataset, scale, cards[0].classes, checksums)
+    return Job(request, teacher, student, read, dataset, scale, cards[0].classes, checksums)
+
+
+def _read(
+    request: Request, pair: tuple[Network, Network], dataset: Dataset, scale: float
+) -> tuple[ReluNetwork, ReluNetwork]:
+    """What the verifier reads of both, held against the networks themselves in the largest of the regions."""
+    assert request.eps is not None
+    region = verify.Region.ball(
+        dataset.images, max(request.eps) * scale, valid_range=dataset.valid_range if request.clip else None
+    )
+    points = region.samples(POINTS)
+    teacher, student = (ReluNetwork.from_module(model, dataset.image_shape, points) for model in pair)
+    return teacher, student
 
 
 def _check_solver(request: Request) -> None:

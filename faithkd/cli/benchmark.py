@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from faithkd import interrupts
 from faithkd.cli.options import Radius, data_dir_option, debug_option, device_option, import_option, say, tell
 from faithkd.errors import UserError
 
@@ -66,18 +67,24 @@ def benchmark(
         raise click.UsageError("give --train or --networks, not both")
     options["networks"] = "trained" if train else options["networks"]
     path = Path(out or f"runs/{dataset}{'-quick' if quick else ''}")
-    folder = (
-        _resumed(context, path, options | {"dataset": dataset})
-        if resume
-        else running.begin(_plan(dataset, quick, options), path)
-    )
+    folder = None
     try:
+        with interrupts.held():
+            folder = (
+                _resumed(context, path, options | {"dataset": dataset})
+                if resume
+                else running.begin(_plan(dataset, quick, options), path)
+            )
         running.run(folder, workers=workers, say=say)
+        _show(folder)
     except KeyboardInterrupt:
+        if folder is None:
+            raise
+        with interrupts.held():
+            folder.stop()
         raise KeyboardInterrupt(
             f"stopped; everything done so far is kept; continue with: {running.resume_command(folder)}"
         ) from None
-    _show(folder)
 
 
 def _plan(dataset: str, quick: bool, options: dict[str, Any]) -> Plan:

@@ -6,11 +6,13 @@ import json
 import shlex
 from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from faithkd import interrupts
 from faithkd.cli.options import (
     Numbers,
     Radius,
@@ -114,13 +116,14 @@ def certify(
     from faithkd.certification.engines import engine_named
 
     engine_named(engine)
-    job, folder = _resumed(context, options, out) if resume else _begun(options, out)
-    _question(job)
-    _run(job, folder, {"engine": engine, "workers": workers}, quiet=as_json)
-    if report:
-        from faithkd.report import write_report
+    with _Session() as session:
+        job, folder = _resumed(context, options, out) if resume else _begun(options, out, session)
+        session.folder = folder
+        _run(job, folder, {"engine": engine, "workers": workers}, quiet=as_json)
+        if report:
+            from faithkd.report import write_report
 
-        write_report(folder.path)
+            write_report(folder.path)
     if as_json:
         import msgspec
 
@@ -133,7 +136,28 @@ def certify(
         context.exit(3)
 
 
-def _begun(options: dict[str, Any], out: str | None) -> tuple[Job, RunFolder]:
+class _Session:
+    """A block in which a run is worked on: when it is interrupted its folder says so, and the person hears how to go on."""
+
+    folder: RunFolder | None = None
+
+    def __enter__(self) -> _Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.folder is None or not isinstance(error, KeyboardInterrupt):
+            return
+        from faithkd.imports import as_options
+
+        with interrupts.held():
+            self.folder.stop("interrupted", 0.0)
+        command = f"faithkd certify --resume --out {shlex.quote(str(self.folder.path))}{as_options()}"
+        raise KeyboardInterrupt(f"stopped; everything proved so far is kept; continue with: {command}") from None
+
+
+def _begun(options: dict[str, Any], out: str | None, session: _Session) -> tuple[Job, RunFolder]:
     from faithkd.certification.job import prepare
     from faithkd.certification.run import new_folder
     from faithkd.runs.lock import check_free
@@ -142,7 +166,10 @@ def _begun(options: dict[str, Any], out: str | None) -> tuple[Job, RunFolder]:
     check_free(path)
     job = prepare(_request(options))
     job.parts()
-    return job, new_folder(job, path)
+    _question(job)
+    with interrupts.held():
+        session.folder = new_folder(job, path)
+    return job, session.folder
 
 
 def _resumed(context: click.Context, options: dict[str, Any], out: str | None) -> tuple[Job, RunFolder]:
@@ -160,6 +187,7 @@ def _resumed(context: click.Context, options: dict[str, Any], out: str | None) -
                     "leave it out to continue, or start another run with another --out"
                 )
         job = prepare(asked)
+        _question(job)
         unless_it_goes_on.pop_all()
     return job, folder
 
@@ -195,14 +223,9 @@ def _question(job: Job) -> None:
 def _run(job: Job, folder: RunFolder, how: dict[str, Any], quiet: bool) -> None:
     from faithkd.certification.run import certify
     from faithkd.cli.progress import Progress
-    from faithkd.imports import as_options
 
-    command = f"faithkd certify --resume --out {shlex.quote(str(folder.path))}{as_options()}"
-    try:
-        with Progress(job, folder, quiet) as progress:
-            certify(job, folder, **how, progress=progress.step)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; everything proved so far is kept; continue with: {command}") from None
+    with Progress(job, folder, quiet) as progress:
+        certify(job, folder, **how, progress=progress.step)
 
 
 def _show(folder: RunFolder, report: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from faithkd import __version__
+from faithkd import __version__, interrupts
 from faithkd.cli.options import say
 from faithkd.errors import UserError
 
@@ -53,10 +53,13 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt as stop:
-            _end(context, str(stop) or "interrupted", 130)
+            _end(context, str(stop) or "interrupted", interrupts.status())
         except BrokenPipeError:
             raise
         except Exception as error:
+            if interrupts.asked():
+                # A library has made its own error of it, or missed what was ended.
+                _end(context, "interrupted", interrupts.status())
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise
             _end(context, sentence(error), 1)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from faithkd import interrupts
 from faithkd.data import augment
 from faithkd.errors import UserError
 from faithkd.training.adversaries import Reach, overridden, perturb
@@ -73,6 +74,7 @@ class Run:
         with torch.random.fork_rng(devices=[self.plan.place] if self.plan.place.type == "cuda" else []):
             torch.manual_seed(seed)
             for position, batch in enumerate(batches):
+                interrupts.check()
                 time = (state.epoch, position / len(batches), state.epoch * len(batches) + position)
                 if len(batch) < world.size:  # The rest of the images, too few for a part each.
                     continue

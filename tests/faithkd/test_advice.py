@@ -48,7 +48,7 @@ SAID_BY = {
 }
 OF_OTHER_PROGRAMS = {
     "recipes.reading": {"--list"},
-    **dict.fromkeys(("runs.merging", "runs.reading", "study.certified"), {"--resume"}),
+    **{key: {"--resume"} for key in ("runs.merging", "runs.reading", "study.certified")},
 }
 """Options in commands that a sentence writes out."""
 

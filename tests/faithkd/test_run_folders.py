@@ -298,7 +298,7 @@ def test_a_second_writer_is_refused_until_the_first_has_ended(whole, pair, tmp_p
     wait_for(lambda: (folder / "summary.json").exists() and (folder / ".lock").read_text(), process)
     for result in (certify("--resume", "--out", folder), certify(*pair, *ASKED, "--out", folder)):
         assert result.exit_code == 1
-    assert f"Process {process.pid} on " in said(certify("--resume", "--out", folder))
+    assert f"process {process.pid} on " in said(certify("--resume", "--out", folder))
     shards = [tmp_path / f"shard{k}" for k in (1, 2)]
     for k, shard in enumerate(shards, start=1):
         assert certify(*pair, *ASKED, "--shard", f"{k}/2", "--out", shard).exit_code == 0
@@ -310,7 +310,7 @@ def test_a_second_writer_is_refused_until_the_first_has_ended(whole, pair, tmp_p
     # The lock went with the process, though its file is still there.
     assert (folder / ".lock").exists()
     with RunFolder.open(folder):
-        assert f"Process {os.getpid()} on " in said(certify("--resume", "--out", folder))
+        assert f"process {os.getpid()} on " in said(certify("--resume", "--out", folder))
     assert not (folder / ".lock").exists()
 
 
@@ -349,7 +349,7 @@ def test_a_study_has_one_writer(tmp_path):
     folder = damage.copied(OLD / "study", tmp_path / "study")
     before = (folder / "study.json").read_bytes()
     lock = Lock(folder)
-    assert f"Process {os.getpid()} on " in said(run("benchmark", "mnist", "--resume", "--out", folder))
+    assert f"process {os.getpid()} on " in said(run("benchmark", "mnist", "--resume", "--out", folder))
     assert (folder / "study.json").read_bytes() == before
     assert run("report", folder).exit_code == 0
     lock.release()

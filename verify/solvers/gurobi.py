@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from verify.solvers.interruptible import interruptible
 from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, SolverUnavailable, refuse_nonlinear
 
 # The licence that comes with the package takes so many variables and so many rows.
@@ -33,6 +34,7 @@ class GurobiSession:
         model.Params.MIPGap = 0.0
         model.Params.OptimalityTol = 1e-9
         model.Params.FeasibilityTol = 1e-9
+        self._binary = program.binary
         kinds = [gurobi.GRB.BINARY if binary else gurobi.GRB.CONTINUOUS for binary in program.binary]
         self._variables = list(model.addVars(len(kinds), lb=program.lower, ub=program.upper, vtype=kinds).values())
         self._rows: list[Any] = []
@@ -57,7 +59,10 @@ class GurobiSession:
         model.Params.MIPGapAbs = limits.gap
         model.Params.Cutoff = limits.cutoff
         try:
-            model.optimize()
+            if any(self._binary):
+                interruptible(model.optimize, model.terminate)
+            else:
+                model.optimize()
         except gurobi.GurobiError as error:
             raise _unavailable(error, self._size) from error
         if model.Status == gurobi.GRB.INTERRUPTED:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from verify.solvers.interruptible import interruptible
 from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, SolverUnavailable, refuse_nonlinear
 
 
@@ -23,6 +25,7 @@ class HighsSession:
         model.setOptionValue("mip_rel_gap", 0.0)
         model.setOptionValue("primal_feasibility_tolerance", 1e-9)
         model.setOptionValue("dual_feasibility_tolerance", 1e-9)
+        model.HandleUserInterrupt = any(program.binary)
         model.passModel(self._linear_program())
 
     def maximise(self, columns: Integers, values: Floats, limits: Limits) -> Outcome:
@@ -33,7 +36,8 @@ class HighsSession:
         model.changeColsCost(len(costs), np.arange(len(costs), dtype=np.int32), costs)
         model.setOptionValue("mip_abs_gap", limits.gap)
         model.setOptionValue("time_limit", max(limits.seconds, 0.0))
-        if model.run() == self._highs.HighsStatus.kError:
+        solve = partial(interruptible, model.run, model.cancelSolve) if any(self._program.binary) else model.run
+        if solve() == self._highs.HighsStatus.kError:
             raise SolverUnavailable("the solver HiGHS stopped with an error; choose solver 'gurobi' or 'cbc'")
         info, status, solution = model.getInfo(), model.getModelStatus(), model.getSolution()
         closed = status == statuses.kOptimal

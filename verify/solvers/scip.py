@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from verify.solvers.interruptible import interruptible
 from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, Session, SolverUnavailable
 
 
@@ -60,6 +61,7 @@ class ScipSession:
         self._scip = scip = _import()
         self._model = model = scip.Model()
         model.hideOutput()
+        model.setParam("misc/catchctrlc", False)
         self._variables = [
             model.addVar(f"v{place}", "B" if binary else "C", lb=lower, ub=upper)
             for place, (lower, upper, binary) in enumerate(
@@ -84,7 +86,7 @@ class ScipSession:
         model.setParam("limits/gap", 0.0)
         model.setObjlimit(max(limits.cutoff, -model.infinity()))
         with _failures():
-            model.optimize()
+            interruptible(model.optimizeNogil, model.interruptSolve)
         status = model.getStatus()
         nodes = int(model.getNTotalNodes())
         if status == "infeasible":
