@@ -33,7 +33,7 @@ from tests.faithkd.running import command, environment, small_pair
 
 FIRST = 0.15
 LIMIT = 180
-RUN = ("--eps", "0.02", "--eps", "0.1", "--images", "60", "--max-nodes", "30", "--timeout", "1000")
+RUN = ("--eps", "0.05", "--images", "50", "--max-nodes", "8", "--timeout", "1000")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "certify, 1 worker": ("certify", "{teacher}", "{student}", *RUN, "--out", "{out}"),
     "certify, 2 workers": ("certify", "{teacher}", "{student}", *RUN, "--workers", "2", "--out", "{out}"),
@@ -48,7 +48,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Small ones of each kind; `{out}` is the case's folder."""
-WEIGHTS = (3, 3, 1, 1, 2)
+WEIGHTS = (3, 3, 3, 3, 1)
 
 
 def main() -> None:
