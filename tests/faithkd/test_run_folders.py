@@ -30,7 +30,7 @@ from tests.faithkd.test_engines import started, wait_for
 from tests.faithkd.test_tampering import within
 
 OLD = ROOT / "tests" / "reference" / "format-1"
-ASKED = ("--eps", 0.01, "--eps", 0.02, "--images", 27, "--method", "crown")
+ASKED = ("--no-search", "--eps", 0.01, "--eps", 0.02, "--images", 27, "--method", "crown")
 """Two radii of two parts each."""
 
 
@@ -148,7 +148,7 @@ def test_a_kill_while_an_older_run_is_brought_up_to_date(moments, tmp_path, name
     assert certify("--resume", "--out", folder).exit_code == 0
     copies = list(moments.stop().values())
     assert len(copies) > 15
-    for copy in copies[::2]:
+    for copy in copies[::4]:
         assert read_run(copy).certificates
         assert certify("--resume", "--out", copy).exit_code == 0
         assert untimed(copy) == untimed(folder)
