@@ -18,8 +18,8 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SAME = 1.0
-"""Seconds in which a further signal is the same wish: the process and its group may both be sent one."""
+SAME = 5.0
+"""Seconds in which a further signal is the same wish: the process and its group may both be sent one, and people press twice."""
 AGAIN = 0.05
 """Seconds after which an exception that was lost is raised again."""
 

@@ -1,4 +1,7 @@
-"""Solvers that Ctrl-C can end: they work in C, where Python's signals wait until the call returns."""
+"""Solvers that any signal can end: they work in C, where Python's signals wait until the call returns.
+
+Not for SCIP, which is not made to be used from several threads: it takes Ctrl-C for itself, and other signals wait for its time limit.
+"""
 
 from __future__ import annotations
 

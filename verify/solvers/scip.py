@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from verify.solvers.interruptible import interruptible
 from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, Session, SolverUnavailable
 
 
@@ -61,7 +60,6 @@ class ScipSession:
         self._scip = scip = _import()
         self._model = model = scip.Model()
         model.hideOutput()
-        model.setParam("misc/catchctrlc", False)
         self._variables = [
             model.addVar(f"v{place}", "B" if binary else "C", lb=lower, ub=upper)
             for place, (lower, upper, binary) in enumerate(
@@ -86,8 +84,10 @@ class ScipSession:
         model.setParam("limits/gap", 0.0)
         model.setObjlimit(max(limits.cutoff, -model.infinity()))
         with _failures():
-            interruptible(model.optimizeNogil, model.interruptSolve)
+            model.optimize()
         status = model.getStatus()
+        if status == "userinterrupt":
+            raise KeyboardInterrupt  # SCIP takes Ctrl-C for itself.
         nodes = int(model.getNTotalNodes())
         if status == "infeasible":
             return Outcome(
