@@ -8,18 +8,22 @@ elsewhere SIGINT is what the caller has made of it.
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME = 5.0
 """Seconds in which a further signal is the same wish: the process and its group may both be sent one, and people press twice."""
+SHOW_CURSOR = "\x1b[?25h"
+"""A bar may have hidden it."""
 AGAIN = 0.05
 """Seconds after which an exception that was lost is raised again."""
 
@@ -85,9 +89,17 @@ def blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def ended() -> None:
-    """Everything is done but Python's own end: a signal that comes from here on only decides the exit status."""
+def end(code: int) -> NoReturn:
+    """End the process with this status, or with that of a signal, also of one that comes now.
+
+    Python's own end would first give the signals back and then take its modules apart, for some tenths of a second: a Ctrl-C in that
+    time would be a death by signal. So what is registered for the end is done, what is to be written is written, and that is all.
+    """
     _wish.ended = True
+    atexit._run_exitfuncs()
+    _flush()
+    ctypes.CDLL(None).fflush(None)
+    os._exit(status() if asked() else code)
 
 
 def _received(number: int, frame: FrameType | None) -> None:
@@ -113,15 +125,17 @@ def _raise() -> None:
         raise KeyboardInterrupt
 
 
-def _leave() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream.isatty():
-                stream.write("\x1b[?25h")  # A bar may have hidden the cursor.
-            stream.flush()
-        except (OSError, ValueError):
-            continue
+def _leave() -> NoReturn:
+    if sys.stderr.isatty():
+        sys.stderr.write(SHOW_CURSOR)
+    _flush()
     os._exit(status())
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
 
 
 def _lost(lost: Any) -> None:

@@ -11,15 +11,16 @@ from faithkd import interrupts
 def main() -> NoReturn:
     """Run the command line and end the process: 0 done, 1 an error, 2 wrong usage, 3 by --fail-above, 130 on Ctrl-C, 143 on SIGTERM."""
     interrupts.install()
-    status: int | str | None = 0
+    code: int | str | None = 0
     try:
         from faithkd.cli.main import main as commands
 
         commands(prog_name="faithkd")
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
-        status = interrupts.status()
+        code = interrupts.status()
     except SystemExit as end:
-        status = end.code
-    interrupts.ended()
-    sys.exit(interrupts.status() if interrupts.asked() else status)
+        code = end.code
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    interrupts.end(code if isinstance(code, int) else int(code is not None))

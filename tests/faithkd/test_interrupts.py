@@ -24,9 +24,8 @@ me = os.getpid()
 def program(text: str, **options) -> subprocess.CompletedProcess[str]:
     """A process that has installed `interrupts`, runs `text` and ends as `faithkd` does."""
     body = textwrap.indent(textwrap.dedent(text), "    ")
-    caught = "    print('caught')\n    interrupts.ended()\n    sys.exit(interrupts.status())"
-    ending = "interrupts.ended()\nsys.exit(interrupts.status() if interrupts.asked() else 0)"
-    script = f"{HEARING}try:\n{body}\nexcept KeyboardInterrupt:\n{caught}\n{ending}"
+    caught = "    print('caught')\n    interrupts.end(interrupts.status())"
+    script = f"{HEARING}try:\n{body}\nexcept KeyboardInterrupt:\n{caught}\ninterrupts.end(0)"
     given = {"capture_output": True, "text": True, "env": environment(), "timeout": 60, **options}
     return subprocess.run([sys.executable, "-c", script], **given)
 
@@ -95,8 +94,25 @@ def test_the_same_wish_twice_is_one_and_a_second_wish_ends_at_once():
 
 
 def test_after_the_end_it_only_decides_the_status():
-    done = program("interrupts.ended(); os.kill(me, 2); time.sleep(30)")
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    done = program("import atexit; atexit.register(lambda: (os.kill(me, 2), time.sleep(30))); print('done')")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "done\n", "")
+
+
+def test_the_end_does_and_writes_what_is_left():
+    script = """
+    import atexit, ctypes
+    atexit.register(lambda: print('last'))
+    ctypes.CDLL(None).puts(b'from C')
+    sys.stdout.write('no newline')
+    """
+    done = program(script)
+    assert done.returncode == 0 and all(text in done.stdout for text in ("last", "from C", "no newline"))
+    for code, wanted in (("sys.exit(3)", 3), ("sys.exit()", 0), ("sys.exit('words')", 1)):
+        text = f"import click, faithkd.cli.main as cli, sys\ndef main(**_): {code}\ncli.main = main\nimport faithkd.program as p; p.main()"
+        assert (
+            subprocess.run([sys.executable, "-c", text], env=environment(), capture_output=True, check=False).returncode
+            == wanted
+        )
 
 
 def test_what_a_process_was_told_to_ignore_it_ignores():
