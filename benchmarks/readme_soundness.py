@@ -1,4 +1,4 @@
-"""The part of docs/results.md on soundness: what the campaign of `soundness.py` asked, and what failed."""
+"""The parts of docs/results.md on what was tried to break: `soundness.py`, `mutations.py` and `interruptions.py`, and what failed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,32 @@ TITLES = {
 
 
 def parts() -> dict[str, str]:
-    """The table, where the campaign is recorded."""
-    rows = recorded("soundness")
-    return {"soundness": soundness(rows)} if rows else {}
+    """A text for each campaign that is recorded."""
+    texts = {"soundness": soundness, "mutations": mutations, "interruptions": interruptions}
+    return {name: text(rows) for name, text in texts.items() if (rows := recorded(name))}
+
+
+def mutations(rows: list[Row]) -> str:
+    """How the cases ended, and the slowest and largest of them."""
+    (row,) = rows
+    kinds = row["kinds"]
+    text = f"""`benchmarks/mutations.py` gives {row["cases"]:,} damaged or foreign inputs (networks, data, recipes, training states, run folders,
+        studies, options) to the real commands, each in a process of its own: {kinds["done"]:,} are done, {kinds["sentence"]:,} end in one sentence,
+        {kinds["usage"]:,} in a word on usage, {len(row["wrong"])} otherwise. The slowest takes {row["slowest"]["seconds"]:.1f} s, the largest
+        {row["largest"]["megabytes"]:.0f} MB."""
+    return "\n".join([paragraph(text), "", machine_line("mutations")])
+
+
+def interruptions(rows: list[Row]) -> str:
+    """How many were killed and told to stop, and with how many something was wrong."""
+    counts = Counter(row["signal"] for row in rows if row["status"] != 0)
+    wrong = sum("wrong" in row for row in rows)
+    commands = sorted({row["command"] for row in rows})
+    text = f"""`benchmarks/interruptions.py` disturbs {", ".join(commands)} at random moments of their whole life, {counts["kill -9"]} times by
+        `kill -9` and {counts["Ctrl-C"]} times by Ctrl-C, to the process or to its group; {len(rows) - counts.total()} more had ended before. After
+        `--resume` certificates, witnesses, networks and searches are those of an undisturbed run; Ctrl-C ends with 130 and no traceback.
+        {wrong} were otherwise."""
+    return "\n".join([paragraph(text), "", machine_line("interruptions")])
 
 
 def soundness(rows: list[Row]) -> str:
