@@ -12,6 +12,7 @@ from pathlib import Path
 import readme_certifier
 import readme_methods
 import readme_paper
+import readme_soundness
 import readme_speed
 import readme_study
 from tables import RESULTS, header, line
@@ -36,7 +37,7 @@ def filled(text: str) -> str:
 def parts() -> dict[str, str]:
     """Each generated part by name; parts of what is not recorded are left out."""
     generated = {"certify": certify_table()}
-    for source in (readme_certifier, readme_study, readme_paper, readme_methods, readme_speed):
+    for source in (readme_certifier, readme_study, readme_paper, readme_methods, readme_soundness, readme_speed):
         generated.update(source.parts())
     return generated
 

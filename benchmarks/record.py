@@ -22,8 +22,8 @@ from tables import RESULTS, Row, matches
 class Record:
     """Rows of one benchmark in `results/<name>.json`; a row that is there already is not measured again."""
 
-    def __init__(self, name: str) -> None:
-        self.path = RESULTS / f"{name}.json"
+    def __init__(self, name: str, folder: Path = RESULTS) -> None:
+        self.path = folder / f"{name}.json"
         self.rows = self._recorded()
 
     def measure(self, key: Row, compute: Callable[[], Row]) -> Row:
@@ -55,7 +55,7 @@ class Record:
         return json.loads(self.path.read_text())["rows"] if self.path.exists() else []
 
     def _write(self) -> None:
-        RESULTS.mkdir(exist_ok=True)
+        self.path.parent.mkdir(exist_ok=True)
         rows = ",\n".join("  " + json.dumps(row) for row in self.rows)
         content = f'{{\n "machine": {json.dumps(machine())},\n "rows": [\n{rows}\n ]\n}}\n'
         partial = self.path.with_suffix(".partial")
@@ -72,8 +72,11 @@ class Task:
     arguments: tuple[Any, ...]
 
 
-def measure_all(record: Record, tasks: Iterable[Task], workers: int = 1) -> Iterator[Row]:
-    """The row of each task, recorded ones first, the others as `workers` one-thread processes finish and this one records them."""
+def measure_all(record: Record, tasks: Iterable[Task], workers: int = 1, *, apart: bool = False) -> Iterator[Row]:
+    """The row of each task, recorded ones first, the others as `workers` one-thread processes finish and this one records them.
+
+    A single worker is this process itself, unless `apart`.
+    """
     missing = []
     for task in tasks:
         recorded = record.find(task.key)
@@ -81,7 +84,9 @@ def measure_all(record: Record, tasks: Iterable[Task], workers: int = 1) -> Iter
             missing.append(task)
         else:
             yield recorded
-    if workers == 1:
+    if not missing:
+        return
+    if workers == 1 and not apart:
         for task in missing:
             row = _work(task)
             record.add(row)

@@ -1,102 +1,130 @@
-"""`complete` on 2,000 random small pairs, with the search on and off: FAITHUB against grids, samples, vertices and ascents.
+"""The soundness campaign: every bound, part of a proof and certificate of `verify` against an oracle that shares no code with it.
 
-python benchmarks/soundness.py [--pairs 2000]
+    python benchmarks/soundness.py --workers 2        # all of it, about an hour of two cores; what is recorded is not done again
+    python benchmarks/soundness.py --quick            # a few hundred checks in under a minute, not recorded
+
+The oracle (tests/oracle) knows logits as rationals and confidences to 70 digits; on one input it knows the exact pieces of both networks.
+Each row is one kind of check on some cases of one family, with the compiled loops or without: how many checks, by method or part, and how
+many of them failed. The exit status is 1 when any did.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
-from itertools import pairwise, product
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import checkout  # noqa: F401
 import torch
-from record import Record
-from torch import Tensor, nn
+from record import Record, Task, measure_all, timed
+from soundness_bounds import bounds, differences
+from soundness_cuts import cuts
+from soundness_decisions import decisions
+from soundness_parts import heads, narrowing
+from tables import RESULTS, Row
 
-import verify
-from verify import Region, ReluNetwork
-from verify.search import ascend
+from tests.oracle.families import FAMILIES
+
+# Numbers of classes that the head is asked about: its vertices are counted up to ten classes.
+HEADS = (2, 3, 4, 6, 9, 10, 11, 14)
+# Families without a case of one input.
+NO_DECISIONS = ("many",)
+# Families whose cases take long: the part of the cases that is asked about.
+SHARES = {"stacked": 4, "wide": 2, "batches": 4}
+# For every kind of check: cases (or batches) of a family in all, those of one row, and those of a quick run.
+COUNTS: dict[Callable[..., Row], tuple[int, int, int]] = {
+    bounds: (40, 10, 1),
+    differences: (60, 60, 1),
+    cuts: (60, 30, 1),
+    decisions: (140, 35, 1),
+    heads: (16, 8, 1),
+    narrowing: (24, 12, 1),
+}
+KINDS = {kind.__name__: kind for kind in COUNTS}
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=2000)
-    pairs = parser.parse_args().pairs
-    Record("soundness").measure({"pairs": pairs, "max_nodes": 200}, lambda: check(range(pairs)))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one case of each family, not recorded")
+    parser.add_argument("--workers", type=int, default=1, help="one-thread processes")
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS, help="kinds of checks")
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=FAMILIES, help="families of cases")
+    parser.add_argument("--again", action="store_true", help="forget what is recorded of the kinds and families chosen")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        record = Record("soundness", Path(folder) if options.quick else RESULTS)
+        tasks = list(planned(options.kinds, options.families, options.quick))
+        if options.again:
+            for task in tasks:
+                record.drop(task.key)
+        rows = [row for compiled in (True, False) for row in run(record, tasks, compiled, options.workers)]
+    sys.exit(report(rows))
 
 
-def check(seeds: range) -> dict[str, object]:
-    """Counts of what was checked and of what failed, and how tight the bounds were."""
-    below = outside = closed = 0
-    excess = 0.0
-    for seed in seeds:
-        teacher, student, images, eps = random_pair(seed)
-        region = Region.ball(images, eps)
-        reached, margin = largest_met(teacher, student, region)
-        result = verify.faithfulness(
-            teacher, student, images, eps, method="complete", search=seed % 2 == 0, max_nodes=200, timeout=1e4
+def planned(kinds: list[str], families: list[str], quick: bool) -> Iterator[Task]:
+    """Every row, with the compiled loops and without; quickly, a family with one of both. The parts without loops only once."""
+    for name in kinds:
+        for place, family in enumerate(families_of(name, families)):
+            total, chunk, few = (max(count // SHARES.get(str(family), 1), 1) for count in COUNTS[KINDS[name]])
+            total, chunk = (few, few) if quick else (total, chunk)
+            both = (place % 2 == 0,) if quick else (True, False)
+            for compiled in (True,) if KINDS[name] in (heads, narrowing) else both:
+                for first in range(0, total, chunk):
+                    key = {"what": name, "family": family, "compiled": compiled, "first": first, "count": chunk}
+                    yield Task(key, counted, (name, family, first, chunk))
+
+
+def families_of(name: str, families: list[str]) -> list[str] | list[int]:
+    """What a kind of check goes through: families of cases, or numbers of classes."""
+    if KINDS[name] in (heads, narrowing):
+        return list(HEADS)
+    return [family for family in families if KINDS[name] is not decisions or family not in NO_DECISIONS]
+
+
+def counted(name: str, family: str | int, first: int, count: int) -> Row:
+    """A row's values, measured in a process of its own."""
+    return timed(lambda: KINDS[name](family, first, count))
+
+
+def run(record: Record, tasks: list[Task], compiled: bool, workers: int) -> Iterator[Row]:
+    """The rows with the compiled loops, or those without and with sums in their plainest order, by processes that begin so."""
+    os.environ.update({"FAITHKD_NATIVE": "1"} if compiled else {"FAITHKD_NATIVE": "0", "MKL_CBWR": "COMPATIBLE"})
+    mine = [task for task in tasks if task.key["compiled"] == compiled]
+    for row in measure_all(record, mine, workers, apart=True):
+        print(line(row), flush=True)
+        yield row
+
+
+def line(row: Row) -> str:
+    """A row in words."""
+    failed = {name: row[name] for name in ("violations", "crashed") if name in row}
+    code = "compiled" if row["compiled"] else "tensors"
+    counts = (
+        f"{sum(row.get('checks', {}).values()):,} checks, {failed or 'none failed'}, {row['cpu_seconds']:.1f} CPU s"
+    )
+    return "\n    ".join(
+        [f"{row['what']}, {row['family']}, {code}, from {row['first']}: {counts}", *row.get("examples", ())]
+    )
+
+
+def report(rows: list[Row]) -> int:
+    """Print the sums by kind and name; 1 if anything failed."""
+    sums = {name: Counter[str]() for name in ("checks", "violations", "refused", "crashed")}
+    for row in rows:
+        for name, counts in sums.items():
+            counts.update({f"{row['what']}: {key}": value for key, value in row.get(name, {}).items()})
+    for key, value in sorted(sums["checks"].items()):
+        print(
+            f"{key}: {value:,} checks, {sums['violations'][key]} failed, {sums['refused'][key]} refused, {sums['crashed'][key]} crashed"
         )
-        below += int((result.faithub < reached).sum())
-        outside += int((result.emplb > reached + margin).sum())
-        closed += result.status.count("closed")
-        excess += float((result.faithub - reached).mean()) / len(seeds)
-    return {
-        "faithub_below_a_met_value": below,
-        "emplb_above_the_grid_and_its_margin": outside,
-        "closed": closed,
-        "mean_excess_over_the_largest_met": excess,
-    }
-
-
-def random_pair(seed: int) -> tuple[ReluNetwork, ReluNetwork, Tensor, float]:
-    """Two networks of unequal depths and widths, 2 to 10 classes, 1 to 4 inputs, one image, and a radius."""
-    source = random.Random(seed)
-    inputs, classes = 1 + seed // 2 % 4, source.randint(2, 10)
-    scale = source.choice([0.5, 1.0, 2.0, 4.0])
-    networks = []
-    for which in range(2):
-        sizes = [inputs, *(source.randint(2, 9) for _ in range(source.randint(0, 4))), classes]
-        generator = torch.Generator().manual_seed(2 * seed + which)
-        layers: list[nn.Module] = []
-        for before, after in pairwise(sizes):
-            linear = nn.Linear(before, after)
-            with torch.no_grad():
-                weight = torch.randn(linear.weight.shape, generator=generator)
-                linear.weight.copy_(weight * scale * (2 / before) ** 0.5)
-                linear.bias.copy_(torch.randn(after, generator=generator) * 0.3)
-            layers += [linear, nn.ReLU()]
-        networks.append(ReluNetwork.from_module(nn.Sequential(*layers[:-1]), (inputs,)))
-    image = torch.rand((1, inputs), generator=torch.Generator().manual_seed(seed))
-    return networks[0], networks[1], image, source.choice([0.02, 0.1, 0.3])
-
-
-def largest_met(teacher: ReluNetwork, student: ReluNetwork, region: Region) -> tuple[Tensor, float]:
-    """The largest difference met, and how far above it the true one can be: on a grid for one or two inputs, infinite beyond."""
-    inputs = region.center.shape[1]
-    lower, width = region.lower, region.upper - region.lower
-
-    def difference(x: Tensor) -> Tensor:
-        return (teacher(x).softmax(-1) - student(x).softmax(-1)).abs().amax(-1)
-
-    if inputs <= 2:
-        count = {1: 2001, 2: 61}[inputs]
-        unit = torch.cartesian_prod(*[torch.linspace(0, 1, count, dtype=torch.float64)] * inputs).reshape(-1, inputs)
-        slope = sum(0.5 * steepness(network) for network in (teacher, student))
-        return difference(lower + width * unit).amax(0, keepdim=True), slope * float(width.max()) / (2 * (count - 1))
-    corners = torch.tensor(list(product((0.0, 1.0), repeat=inputs)), dtype=torch.float64)
-    uniform = torch.rand((2000, inputs), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    points = lower + width * torch.cat((corners, uniform))
-    best = ascend(difference, points[:60], region.lower, region.upper, steps=40, step_size=float(width.max()) / 40)
-    return difference(torch.cat((points, best))).amax(0, keepdim=True), float("inf")
-
-
-def steepness(network: ReluNetwork) -> float:
-    """A Lipschitz constant of the logits, maximum norm to maximum norm; a confidence moves at most half as fast."""
-    value = 1.0
-    for weight in network.weights:
-        value *= float(weight.abs().sum(dim=1).max())
-    return value
+    failed = sum((sums["violations"] + sums["crashed"]).values())
+    print(f"{sum(sums['checks'].values()):,} checks, {failed} failed")
+    return int(failed > 0)
 
 
 if __name__ == "__main__":

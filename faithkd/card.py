@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faithkd.embedded import PAIRS, find
 from faithkd.errors import UserError
+from faithkd.files import open_regular
+from faithkd.kinds import ARRAY, ARRAYS, MODELS, PICKLE, PROGRAM, SAFETENSORS, SCRIPT, STATE, kind_of
+from faithkd.strict_json import loads
 
 if TYPE_CHECKING:
     from faithkd.data.records import Dataset
 
 FORMAT = 1
 KEY = "faithkd"
-_LARGEST_HEADER = 10_000_000
+LARGEST_HEADER = 4_000_000
+"""Bytes; a network of a thousand tensors needs a fortieth of it."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,20 @@ def read_card(name_or_path: str | Path) -> Card:
     return Card.from_json(metadata[KEY], path)
 
 
+def read_own_card(name_or_path: str | Path, what: str) -> Card:
+    """The card of a network of which nothing else can be said, so that it must be a checkpoint of faithkd. what: its part, for messages."""
+    path = find(name_or_path)
+    kind = kind_of_network(path)
+    if kind == SAFETENSORS and KEY not in read_metadata(path):
+        kind = "a safetensors file without faithkd metadata"
+    if kind != SAFETENSORS:
+        raise UserError(
+            f"{what} must be a checkpoint of faithkd or an embedded network, but {path} is {kind}; in Python, faithkd.load reads a state "
+            "dict, and faithkd.checkpoint.save writes a checkpoint of it"
+        )
+    return read_card(path)
+
+
 def compatible(teacher: Card, student: Card) -> None:
     """Raise `UserError` unless teacher and student read the same images and decide among the same classes of the same data."""
     for what, one, other in (
@@ -90,7 +107,7 @@ def check_data(card: Card, dataset: Dataset) -> None:
     if card.input_shape != dataset.image_shape:
         raise UserError(
             f"the network reads images of shape {card.input_shape} but those of {dataset.name} have shape {dataset.image_shape}; "
-            "choose other data or another network"
+            f"{_reshaping(card.input_shape, dataset.image_shape)}"
         )
     if card.classes < dataset.classes:
         raise UserError(
@@ -103,66 +120,82 @@ def check_data(card: Card, dataset: Dataset) -> None:
         )
 
 
+def _reshaping(wanted: tuple[int, ...], found: tuple[int, ...]) -> str:
+    """What makes images of one shape those of another, if they can be the same."""
+    if wanted == (*found[-1:], *found[:-1]):
+        return "save numpy.moveaxis(images, -1, 1) where the channels stand last"
+    if math.prod(wanted) == math.prod(found):
+        return f"save images.reshape(-1, {', '.join(map(str, wanted))}) if they are the same pixels in this order"
+    return "choose other data or another network"
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of a safetensors file: 8 bytes that give the header's length, then the header in JSON."""
-    metadata = _read_header(path).get("__metadata__")
+    kind = kind_of_network(path)
+    if kind == STATE:
+        raise UserError(
+            f"{path} is {kind}, not a .safetensors checkpoint; if it holds a state dict, say what network it is with --architecture"
+        )
+    if kind != SAFETENSORS:
+        raise UserError(f"{path} is {kind}, not a checkpoint; {instead(kind)}")
+    with open_regular(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > LARGEST_HEADER:
+            raise UserError(
+                f"the header of {path} has {length:,} bytes, but {LARGEST_HEADER:,} at most were expected; give another file"
+            )
+        text = file.read(length)
+    try:
+        metadata = loads(text)["__metadata__"]
+    except KeyError:
+        return {}
+    except (ValueError, TypeError) as error:
+        raise damaged(path) from error
     return metadata if isinstance(metadata, dict) and all(isinstance(text, str) for text in metadata.values()) else {}
 
 
-def is_pickle(path: Path) -> bool:
-    """Does a file look like one that PyTorch's `save` or `pickle` wrote. Raises `UserError` when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    # The length of a safetensors header can begin with the same bytes, but then its ninth byte opens a JSON object.
-    return start[8:] != b"{" and (
-        start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05")
-    )
-
-
-def _read_header(path: Path) -> dict[str, Any]:
-    if is_pickle(path):
+def kind_of_network(path: Path) -> str:
+    """What a file is, see `kind_of`, where a network was expected. Raises `UserError` when there is none, or it is a folder."""
+    if not path.is_symlink() and not path.exists():
         raise UserError(
-            f"{path} is a PyTorch, pickle or zip file, not a .safetensors checkpoint; if it is a state dict, say what network it is "
-            "with --architecture"
-        )
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(os.fstat(file.fileno()).st_size - 8, _LARGEST_HEADER):
-                raise UserError(f"{path} is not a safetensors file, or a truncated one; save or download it again")
-            header = json.loads(file.read(length))
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not a safetensors file, or a damaged one; save or download it again") from error
-    if not isinstance(header, dict):
-        raise UserError(f"{path} is not a safetensors file, or a damaged one; save or download it again")
-    return header
-
-
-def _unreadable(path: Path, error: OSError) -> UserError:
-    if isinstance(error, FileNotFoundError):
-        return UserError(
             f"there is no file {path}; give the path of a checkpoint or an embedded network: {', '.join(PAIRS)}"
         )
-    if isinstance(error, IsADirectoryError):
-        return UserError(f"{path} is a folder; give the .safetensors file in it")
-    return UserError(f"cannot read {path}: {error.strerror}; give a file that you may read")
+    return kind_of(path)
+
+
+def instead(kind: str) -> str:
+    """What to give in place of a file of another kind."""
+    if kind in (SCRIPT, PROGRAM):
+        return (
+            "it holds a program: save the weights alone with torch.save(model.state_dict(), ...) and give them with --architecture, a "
+            "network of your own with --import too"
+        )
+    if kind == PICKLE:
+        return "reading it could run code: save the weights alone with torch.save(model.state_dict(), ...)"
+    if kind in (ARRAYS, ARRAY):
+        return "images are given with --data: give a network here"
+    if kind in MODELS:
+        return "convert it to PyTorch, save its weights with torch.save(model.state_dict(), ...) and give them with --architecture"
+    return "save or download it again"
+
+
+def damaged(path: Path) -> UserError:
+    """What is raised for a file that begins like a checkpoint and is none."""
+    return UserError(f"{path} is not a safetensors file, or a damaged one; save or download it again")
 
 
 def _object(text: str, source: str | Path) -> dict[str, Any]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"the faithkd metadata of {source} are not JSON; save the checkpoint again") from error
+        content = loads(text)
+    except ValueError as error:
+        raise UserError(
+            f"the faithkd metadata of {source} are not JSON ({error}); save the checkpoint again"
+        ) from error
     if not isinstance(content, dict):
         raise UserError(f"the faithkd metadata of {source} must be a JSON object, but are a {type(content).__name__}")
     if content.get("format") != FORMAT:
         raise UserError(
-            f"{source} has checkpoint format {content.get('format')!r} but this version of faithkd reads format {FORMAT}; "
+            f"{source} has checkpoint format {str(content.get('format'))[:40]} but this version of faithkd reads format {FORMAT}; "
             "use the version that wrote it"
         )
     return content

@@ -71,6 +71,14 @@ def is_leftover(name: str) -> bool:
     return _LEFTOVER.fullmatch(name) is not None
 
 
+def is_file(name: str | Path) -> bool:
+    """Does a regular file have this name, which may be no possible name at all."""
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def open_regular(path: str | Path) -> BufferedReader:
     """A file opened to be read in binary. Raises `UserError` when there is none, or a folder, a pipe, a device: it never waits."""
     try:

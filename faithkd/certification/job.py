@@ -15,27 +15,33 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import verify
-from faithkd import checkpoint, data, embedded, metrics
+from faithkd import checkpoint, data, embedded, imports, metrics
 from faithkd.card import Card, check_data, compatible
+from faithkd.checkpoint import Said
 from faithkd.data import Dataset
 from faithkd.errors import UserError
 from faithkd.files import sha256
+from faithkd.models import Network
 from faithkd.runs.arrays import LARGEST_IMAGE, MOST_CLASSES, Arrays
-from faithkd.runs.parts import PROGRAMS, Part, cut
+from faithkd.runs.parts import EXACT, SLOW, Part, cut
 from faithkd.runs.records import Certificate, Checksums
 from faithkd.runs.request import Request
-from verify import solvers
+from verify import ReluNetwork, solvers
 from verify.methods import METHODS, chain_of
 from verify.problem import Options, Progress
+from verify.reading import POINTS
 
 
 @dataclass(frozen=True)
 class Job:
-    """A certification that can start. The images are in the order of their positions; `scale` turns a radius into pixels."""
+    """A certification that can start. read: the pair as the verifier has read it, once for all processes. The images are in the order of
+    their positions; `scale` turns a radius into pixels.
+    """
 
     request: Request
-    teacher: nn.Module
-    student: nn.Module
+    teacher: Network
+    student: Network
+    read: tuple[ReluNetwork, ReluNetwork]
     dataset: Dataset
     scale: float
     classes: int
@@ -66,14 +72,14 @@ class Job:
             progress=progress,
         )
         result = verify.faithfulness(
-            self.teacher, self.student, images, eps, valid_range=valid_range, method=request.method, options=options,
+            *self.read, images, eps, valid_range=valid_range, method=request.method, options=options,
             search=request.search, seed=request.seed,
         )  # fmt: skip
-        if "interrupted" in result.status:
+        if result.interrupted:
             # The method kept what it had proved, but a part is recorded whole or not at all: the run ends here and resumes with it.
             raise KeyboardInterrupt
         agreement = verify.agreement(
-            self.teacher, self.student, images, eps, valid_range=valid_range, search=request.search, seed=request.seed
+            *self.read, images, eps, valid_range=valid_range, search=request.search, seed=request.seed
         )
         searched = metrics.empirical_agreement(
             self.teacher, self.student, images, eps, valid_range=valid_range, seed=request.seed
@@ -128,15 +134,15 @@ def prepare(request: Request) -> Job:
     request.check()
     chain_of(request.method)
     _check_solver(request)
-    teacher, student = (
-        checkpoint.load(name, architecture) for name, architecture in zip(
-            (request.teacher, request.student), _architectures(request.architecture), strict=True
-        )
-    )  # fmt: skip
+    imports.check(request.imports)
+    # What an architecture for any data is built for.
+    dataset = None if request.data is None else _data(request)
+    said = Said(request.architecture, request.mean, request.std, dataset)
+    teacher, student = checkpoint.load_all((request.teacher, request.student), said)
     cards: list[Card] = [model.card for model in (teacher, student)]
     compatible(*cards)
     request = request.with_defaults(cards[0].dataset)
-    dataset = _select(request, cards[0])
+    dataset = _select(request, dataset or _data(request), cards[0])
     _check_size(dataset, cards[0])
     checksums = Checksums(
         teacher=sha256(embedded.find(request.teacher)),
@@ -144,35 +150,39 @@ def prepare(request: Request) -> Job:
         images=hashlib.sha256(dataset.images.numpy().tobytes()).hexdigest(),
     )
     scale = _scale(cards) if request.unit == "normalised" else 1.0
+    read = _read(request, (teacher, student), dataset, scale)
     for model in (teacher, student):
-        verify.ReluNetwork.from_module(model, dataset.image_shape)
         model.to(request.device)
-    return Job(request, teacher, student, dataset, scale, cards[0].classes, checksums)
+    return Job(request, teacher, student, read, dataset, scale, cards[0].classes, checksums)
 
 
-def _architectures(names: tuple[str, ...]) -> tuple[str | None, str | None]:
-    """For teacher and student; a name alone is for both."""
-    if not names:
-        return None, None
-    if len(names) > 2:
-        raise UserError(
-            f"--architecture can be given once or twice, for teacher and student, but is given {len(names)} times"
-        )
-    return tuple(None if name == "none" else name for name in (names[0], names[-1]))  # type: ignore[return-value]
+def _read(
+    request: Request, pair: tuple[Network, Network], dataset: Dataset, scale: float
+) -> tuple[ReluNetwork, ReluNetwork]:
+    """What the verifier reads of both, held against the networks themselves in the largest of the regions."""
+    assert request.eps is not None
+    region = verify.Region.ball(
+        dataset.images, max(request.eps) * scale, valid_range=dataset.valid_range if request.clip else None
+    )
+    points = region.samples(POINTS)
+    teacher, student = (ReluNetwork.from_module(model, dataset.image_shape, points) for model in pair)
+    return teacher, student
 
 
 def _check_solver(request: Request) -> None:
-    """Ask for the solver now, so that a missing one or a licence that has run out is said before the work begins."""
+    """Ask for the solver now, so that a missing one, a broken one or a licence that has run out is said before the work begins."""
     solvers.check_name(request.solver)
-    if request.method in PROGRAMS:
-        program = solvers.Program()
-        program.add_variable(0.0, 1.0)
-        solvers.open_session(program, request.solver).close()
+    if request.method in SLOW:
+        solvers.try_out("scip" if request.method == "minlp" else request.solver, binaries=request.method in EXACT)
 
 
-def _select(request: Request, card: Card) -> Dataset:
+def _data(request: Request) -> Dataset:
     assert request.data is not None
-    dataset = data.load(request.data, "test", request.data_dir, valid_range=request.valid_range)
+    return data.load(request.data, "test", request.data_dir, valid_range=request.valid_range)
+
+
+def _select(request: Request, dataset: Dataset, card: Card) -> Dataset:
+    assert request.data is not None
     check_data(card, dataset)
     if request.index is None:
         if request.images > len(dataset):

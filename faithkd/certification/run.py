@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from faithkd import interrupts
 from faithkd.certification.checking import checked
 from faithkd.certification.engines import engine_named
 from faithkd.certification.job import Job
@@ -39,11 +40,13 @@ def certify(
             return folder.summary
         parts = job.parts()
         started, before = time.perf_counter(), run.summary.wall_seconds
-        stored = folder.begin(run, [(part.name, job.keys(part)) for part in parts])
+        with interrupts.held():
+            stored = folder.begin(run, [(part.name, job.keys(part)) for part in parts])
         finished = {part.digests.part for part in stored}
         tally = Tally(sum(len(part.rows) for part in parts), [line for part in stored for line in part.certificates])
 
         def watch(part: Part, method: Progress) -> None:
+            interrupts.check()
             if progress is not None:
                 progress(tally.within(part, method))
 
@@ -53,16 +56,21 @@ def certify(
         try:
             todo = [part for part in parts if part.name not in finished]
             for part, certificates, arrays in prove(job, todo, workers, watch) if todo else ():
-                folder.append(part.name, certificates, arrays)
+                with interrupts.held():
+                    folder.append(part.name, certificates, arrays)
+                interrupts.check()
                 step = tally.finished(part, certificates)
                 if progress is not None:
                     progress(step)
-            folder.complete(seconds())
+            with interrupts.held():
+                folder.complete(seconds())
         except KeyboardInterrupt:
-            folder.stop("interrupted", seconds())
+            with interrupts.held():
+                folder.stop("interrupted", seconds())
             raise
         except BaseException:
-            folder.stop("failed", seconds())
+            with interrupts.held():
+                folder.stop("interrupted" if interrupts.asked() else "failed", seconds())
             raise
         return folder.summary
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from faithkd.cli.options import Radius, data_dir_option, debug_option, device_option, say, tell
+from faithkd import interrupts
+from faithkd.cli.options import Radius, data_dir_option, debug_option, device_option, import_option, say, tell
 from faithkd.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ OPTIONS = {
 )
 @click.option("--train", is_flag=True, help="Train the networks by the package's recipes first, into OUT/networks.")
 @data_dir_option
+@import_option
 @device_option
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
 @click.option(
@@ -65,35 +67,48 @@ def benchmark(
         raise click.UsageError("give --train or --networks, not both")
     options["networks"] = "trained" if train else options["networks"]
     path = Path(out or f"runs/{dataset}{'-quick' if quick else ''}")
-    folder = (
-        _resumed(context, path, options | {"dataset": dataset})
-        if resume
-        else running.begin(_plan(dataset, quick, options), path)
-    )
+    folder = None
     try:
+        with interrupts.held():
+            folder = (
+                _resumed(context, path, options | {"dataset": dataset})
+                if resume
+                else running.begin(_plan(dataset, quick, options), path)
+            )
         running.run(folder, workers=workers, say=say)
+        _show(folder)
     except KeyboardInterrupt:
+        if folder is None:
+            raise
+        with interrupts.held():
+            folder.stop()
         raise KeyboardInterrupt(
             f"stopped; everything done so far is kept; continue with: {running.resume_command(folder)}"
         ) from None
-    _show(folder)
 
 
 def _plan(dataset: str, quick: bool, options: dict[str, Any]) -> Plan:
     from faithkd import device
+    from faithkd.imports import fingerprints
     from faithkd.study.plan import plan
 
     given = {field: options[option] for option, field in OPTIONS.items() if option != "timeout"}
     return plan(
-        dataset, quick=quick, timeout=options["timeout"], **{**given, "device": str(device.choose(options["device"]))}
+        dataset,
+        quick=quick,
+        timeout=options["timeout"],
+        imports=fingerprints(),
+        **{**given, "device": str(device.choose(options["device"]))},
     )
 
 
 def _resumed(context: click.Context, path: Path, options: dict[str, Any]) -> StudyFolder:
     """The study as it was asked for; an option on this command line must say the same."""
+    from faithkd import imports
     from faithkd.study import StudyFolder
 
     folder = StudyFolder.open(path)
+    imports.check(folder.plan.imports)
     asked = folder.plan.to_dict()
     options |= {"eps": sorted(options["eps"]), "students": list(options["students"])}
     options["timeout"] = list(options["timeout"]) * (len(asked["eps"]) if len(options["timeout"]) == 1 else 1)

@@ -6,12 +6,25 @@ import json
 import shlex
 from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from faithkd.cli.options import Numbers, Radius, console, data_dir_option, debug_option, device_option, say, tell
+from faithkd import interrupts
+from faithkd.cli.options import (
+    Numbers,
+    Radius,
+    console,
+    data_dir_option,
+    debug_option,
+    device_option,
+    network_options,
+    say,
+    tell,
+    valid_range_option,
+)  # fmt: skip
 from faithkd.errors import UserError
 from faithkd.runs.request import Request
 from faithkd.text import printable
@@ -30,7 +43,7 @@ ENGINES = ("local", "ray")
 @click.argument("student", required=False)
 @click.option("--data", metavar="NAME|FILE.npz", help="Data set  [default: embedded images of the teacher's data set]")
 @data_dir_option
-@click.option("--valid-range", type=float, nargs=2, metavar="LOW HIGH", help="Range of the values in an .npz file.")
+@valid_range_option
 @click.option("--eps", type=Radius(), multiple=True, help="Radius, again for more  [default: two of the paper's]")
 @click.option(
     "--unit", type=click.Choice(["pixel", "normalised"]), help="Of the radius  [default: pixel when --eps is given]"
@@ -55,12 +68,10 @@ ENGINES = ("local", "ray")
 )
 @click.option("--max-nodes", type=int, help="Nodes an image: the limit that makes runs repeatable.")
 @click.option(
-    "--solver", default=DEFAULTS.solver, show_default=True, help="auto, gurobi, highs or cbc, for lp and milp."
+    "--solver", default=DEFAULTS.solver, show_default=True, help="auto, gurobi, highs, cbc or scip, for lp and milp."
 )
 @click.option("--no-search", is_flag=True, help="Only prove: EMPLB is then the difference at the image itself.")
-@click.option(
-    "--architecture", multiple=True, help="Of a checkpoint that is a plain state dict; twice for teacher and student."
-)
+@network_options
 @device_option
 @click.option(
     "--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True,
@@ -105,12 +116,14 @@ def certify(
     from faithkd.certification.engines import engine_named
 
     engine_named(engine)
-    job, folder = _resumed(context, options, out) if resume else _begun(options, out)
-    _run(job, folder, {"engine": engine, "workers": workers}, quiet=as_json)
-    if report:
-        from faithkd.report import write_report
+    with _Session() as session:
+        job, folder = _resumed(context, options, out) if resume else _begun(options, out, session)
+        session.folder = folder
+        _run(job, folder, {"engine": engine, "workers": workers}, quiet=as_json)
+        if report:
+            from faithkd.report import write_report
 
-        write_report(folder.path)
+            write_report(folder.path)
     if as_json:
         import msgspec
 
@@ -123,7 +136,28 @@ def certify(
         context.exit(3)
 
 
-def _begun(options: dict[str, Any], out: str | None) -> tuple[Job, RunFolder]:
+class _Session:
+    """A block in which a run is worked on: when it is interrupted its folder says so, and the person hears how to go on."""
+
+    folder: RunFolder | None = None
+
+    def __enter__(self) -> _Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.folder is None or not isinstance(error, KeyboardInterrupt):
+            return
+        from faithkd.imports import as_options
+
+        with interrupts.held():
+            self.folder.stop("interrupted", 0.0)
+        command = f"faithkd certify --resume --out {shlex.quote(str(self.folder.path))}{as_options()}"
+        raise KeyboardInterrupt(f"stopped; everything proved so far is kept; continue with: {command}") from None
+
+
+def _begun(options: dict[str, Any], out: str | None, session: _Session) -> tuple[Job, RunFolder]:
     from faithkd.certification.job import prepare
     from faithkd.certification.run import new_folder
     from faithkd.runs.lock import check_free
@@ -132,7 +166,10 @@ def _begun(options: dict[str, Any], out: str | None) -> tuple[Job, RunFolder]:
     check_free(path)
     job = prepare(_request(options))
     job.parts()
-    return job, new_folder(job, path)
+    _question(job)
+    with interrupts.held():
+        session.folder = new_folder(job, path)
+    return job, session.folder
 
 
 def _resumed(context: click.Context, options: dict[str, Any], out: str | None) -> tuple[Job, RunFolder]:
@@ -150,14 +187,16 @@ def _resumed(context: click.Context, options: dict[str, Any], out: str | None) -
                     "leave it out to continue, or start another run with another --out"
                 )
         job = prepare(asked)
+        _question(job)
         unless_it_goes_on.pop_all()
     return job, folder
 
 
 def _request(options: dict[str, Any]) -> Request:
     from faithkd import device
+    from faithkd.imports import fingerprints
 
-    values = {field: options[option] for option, field in FIELDS.items()}
+    values = {field: options[option] for option, field in FIELDS.items()} | {"imports": fingerprints()}
     values |= {
         "clip": not options["no_clip"],
         "search": not options["no_search"],
@@ -167,20 +206,26 @@ def _request(options: dict[str, Any]) -> Request:
 
 
 FIELDS = {
-    name: name for name in Request.__dataclass_fields__ if name not in ("clip", "search")
+    name: name for name in Request.__dataclass_fields__ if name not in ("clip", "search", "imports")
 } | {"no_clip": "clip", "no_search": "search"}  # fmt: skip
+
+
+def _question(job: Job) -> None:
+    """Say what looks wrong before the work begins; it is begun all the same."""
+    from faithkd.certification.questions import questions
+    from faithkd.runs.request import radius_label
+
+    radii = {radius_label(eps): eps * job.scale for eps in job.request.eps or ()}
+    for line in questions(job.teacher, job.dataset, radii, job.request.teacher):
+        say(f"Note: {line}")
 
 
 def _run(job: Job, folder: RunFolder, how: dict[str, Any], quiet: bool) -> None:
     from faithkd.certification.run import certify
     from faithkd.cli.progress import Progress
 
-    command = f"faithkd certify --resume --out {shlex.quote(str(folder.path))}"
-    try:
-        with Progress(job, folder, quiet) as progress:
-            certify(job, folder, **how, progress=progress.step)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; everything proved so far is kept; continue with: {command}") from None
+    with Progress(job, folder, quiet) as progress:
+        certify(job, folder, **how, progress=progress.step)
 
 
 def _show(folder: RunFolder, report: bool) -> None:
@@ -189,7 +234,7 @@ def _show(folder: RunFolder, report: bool) -> None:
 
     shown, summary = console(), folder.summary
     shown.print(printable(title_line(summary)), style="bold")
-    shown.print(terminal_table(run_table([summary]), without="images"))
+    shown.print(terminal_table(run_table([summary]), shown.width, without="images"))
     shown.print(proof_line([summary]), style="dim")
     tell(f"Report: {folder.path / 'report.html'}" if report else f"Run folder: {folder.path}")
 

@@ -36,9 +36,8 @@ def distill(
 ) -> None:
     """Train a student from a teacher by METHOD, such as sd, ard, rslad or fd."""
     from faithkd import recipes
-    from faithkd.card import read_card
+    from faithkd.card import read_own_card
     from faithkd.distillation import METHODS
-    from faithkd.embedded import find
 
     if list_:
         for name, known in METHODS.items():
@@ -51,7 +50,7 @@ def distill(
     if recipe is not None:
         chosen = recipes.load(recipe)
     elif teachers:
-        chosen = recipes.for_method(str(read_card(find(teachers[0])).dataset), method)
+        chosen = recipes.for_method(str(read_own_card(teachers[0], "a teacher").dataset), method)
     else:
         raise click.UsageError(f"name a --teacher for {method}, or a --recipe")
     if chosen.method != method:

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faithkd.cli.options import Radius, console, data_dir_option, debug_option, device_option, on_terminal, say, tell
+from faithkd.cli.options import (
+    Radius,
+    console,
+    data_dir_option,
+    debug_option,
+    device_option,
+    network_options,
+    on_terminal,
+    say,
+    tell,
+    valid_range_option,
+)  # fmt: skip
 from faithkd.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,6 +33,7 @@ if TYPE_CHECKING:
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--data", "data_name", metavar="NAME|FILE.npz", help="Test images  [default: the first model's data set]")
 @data_dir_option
+@valid_range_option
 @click.option(
     "--attack", "attacks", multiple=True, default=("pgd-50",), show_default="pgd-50", metavar="NAME",
     help="pgd-K (K steps of 2.5 eps / K), fgsm, fgsm-rs, pgd-sat, pgd-trades, cw-linf, autoattack or random-search-K; again for more.",
@@ -37,6 +49,7 @@ if TYPE_CHECKING:
 @click.option(
     "--batch", type=click.IntRange(min=1), default=500, show_default=True, metavar="N", help="Images at a time."
 )
+@network_options
 @device_option
 @click.option(
     "--out", type=click.Path(file_okay=False), metavar="FOLDER", help="Write evaluation.json and evaluation.html."
@@ -51,24 +64,29 @@ def evaluate(
     Robust accuracy is counted over every input that the attack meets; the last one alone is shown beside it. Warns when a model
     looks wrong: softmax outputs, zero gradients, randomness, a black-box attack that beats the others.
     """
-    from faithkd import checkpoint, data, device
+    from faithkd import data, device
     from faithkd.attacks import named
     from faithkd.card import check_data
+    from faithkd.checkpoint import Said, load_all
     from faithkd.evaluation import Setting, records, write_evaluation
     from faithkd.runs.environment import environment
 
     for name in options["attacks"]:
         named(name)
-    networks = {name: checkpoint.load(name) for name in models}
-    card = networks[models[0]].card
-    if data_name is None and card.dataset is None:
-        raise UserError(f"the card of {models[0]} names no data set; give --data")
-    dataset = data.load(data_name or str(card.dataset), "test", data_dir)
+    teacher_name = options["teacher"]
+    dataset = None if data_name is None else data.load(data_name, "test", data_dir, valid_range=options["valid_range"])
+    said = Said(options["architecture"], options["mean"], options["std"], dataset)
+    names = dict.fromkeys([*models, *([teacher_name] if teacher_name else [])])
+    read = dict(zip(names, load_all(list(names), said), strict=True))
+    networks, teacher = {name: read[name] for name in models}, read.get(teacher_name)
+    if dataset is None:
+        card = read[models[0]].card
+        if card.dataset is None:
+            raise UserError(f"the card of {models[0]} names no data set; give --data")
+        dataset = data.load(card.dataset, "test", data_dir, valid_range=options["valid_range"])
     if options["images"] is not None:
         dataset = dataset.sample(options["images"], options["seed"])
-    teacher_name = options["teacher"]
-    teacher = networks.get(teacher_name) or checkpoint.load(teacher_name) if teacher_name else None
-    for network in [*networks.values(), *([teacher] if teacher is not None else [])]:
+    for network in read.values():
         check_data(network.card, dataset)
     place = device.choose(options["device"], None if as_json else say)
     setting = Setting(
@@ -134,4 +152,5 @@ def _show(subjects: list[Subject], dataset: Dataset, setting: Setting) -> None:
 def _print(table: Table, without: str = "") -> None:
     from faithkd.cli.tables import terminal_table
 
-    console().print(terminal_table(table, without, names_first=True))
+    shown = console()
+    shown.print(terminal_table(table, shown.width, without))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faithkd.cli.options import console, debug_option
+from faithkd.cli.options import console, debug_option, network_options, valid_range_option
 from faithkd.text import printable
 
 if TYPE_CHECKING:
@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model")
+@network_options
+@click.option("--data", metavar="NAME|FILE.npz", help="The data that an --architecture for any data is built for.")
+@valid_range_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole card as JSON, with every setting and figure.")
 @debug_option
-def info(model: str, as_json: bool) -> None:
-    """Show the card of MODEL: an embedded network's name, or the path of a checkpoint."""
+def info(model: str, as_json: bool, **said: Any) -> None:
+    """Show the card of MODEL: an embedded network's name, or the path of a checkpoint or, with --architecture, of a state dict."""
     from faithkd.card import read_card
     from faithkd.embedded import find
 
     path = find(model)
-    card = read_card(path)
+    card = _card_of_weights(model, **said) if any(said.values()) else read_card(path)
     if as_json:
         click.echo(card.to_json())
         return
@@ -43,6 +46,17 @@ def info(model: str, as_json: bool) -> None:
         shown.print(f"{hidden} recorded figures and every setting: {command}", style="dim")
 
 
+def _card_of_weights(model: str, data: str | None, valid_range: tuple[float, float] | None, **said: Any) -> Card:
+    """The card that a state dict gets when it is read."""
+    from faithkd.checkpoint import Said, load_all
+    from faithkd.data import load
+    from faithkd.data.catalogue import PUBLISHED
+
+    facts = data if data is None or data.removesuffix("-sample") in PUBLISHED else load(data, valid_range=valid_range)
+    (network,) = load_all([model], Said(**said, dataset=facts))
+    return network.card
+
+
 def _summary(card: Card) -> list[tuple[str, str]]:
     """What one wants to know of a network first, named; nothing where the card is silent."""
     arguments = {name: value for name, value in card.architecture["arguments"].items() if name != "input_shape"}
@@ -55,11 +69,11 @@ def _summary(card: Card) -> list[tuple[str, str]]:
         ("data set", card.dataset),
         ("trained by", _training(card)),
         ("source", card.recipe.get("source") if isinstance(card.recipe, dict) else None),
-        ("teacher", ", ".join([card.teacher] if isinstance(card.teacher, str) else card.teacher or ())),
+        ("teacher", ", ".join(map(_plain, [card.teacher] if isinstance(card.teacher, str) else card.teacher or ()))),
         ("figures", _named(numbers)),
         ("written by", _named(card.versions)),
     ]  # fmt: skip
-    return [(name, value) for name, value in rows if value]
+    return [(name, _plain(value)) for name, value in rows if value]
 
 
 def _training(card: Card) -> str:

@@ -10,9 +10,12 @@ from typing import Any, NoReturn
 
 import click
 
-from faithkd import __version__
+from faithkd import __version__, interrupts
+from faithkd.cli.options import say
 from faithkd.errors import UserError
 
+LONGEST = 600
+"""Letters of a sentence."""
 COMMANDS = {
     "certify": "Bound how far a student strays from its teacher, image by image.",
     "train": "Train a teacher by a recipe.",
@@ -50,10 +53,13 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt as stop:
-            _end(context, str(stop) or "interrupted", 130)
+            _end(context, str(stop) or "interrupted", interrupts.status())
         except BrokenPipeError:
             raise
         except Exception as error:
+            if interrupts.asked():
+                # A library has made its own error of it, or missed what was ended.
+                _end(context, "interrupted", interrupts.status())
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise
             _end(context, sentence(error), 1)
@@ -78,7 +84,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, UserError) or _is(error, "verify.errors", "Unsupported"):
         return text
     if isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "can't allocate memory" in text:
-        return "there is not enough memory; use fewer images, fewer --workers or a smaller model"
+        return "there is not enough memory; use fewer images, fewer worker processes or a smaller model"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk is full{_of(error)}; make room and try again"
     if isinstance(error, OSError) and error.strerror:
@@ -88,10 +94,16 @@ def sentence(error: BaseException) -> str:
     return f"an unexpected error, {kind}: {text or 'no message'}; run again with --debug and report it"
 
 
+def shortened(message: str) -> str:
+    """A sentence that quotes what has no end, without its middle."""
+    return message if len(message) <= LONGEST else f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
+
+
 def _end(context: click.Context, message: str, status: int) -> NoReturn:
     if context.find_root().obj["debug"]:
         traceback.print_exc()
-    click.echo(f"Error: {message[:1].upper()}{message[1:].rstrip('.')}." if status == 1 else f"\n{message}", err=True)
+    # As it stands: it may begin with a path or a name.
+    say(f"Error: {shortened(message).rstrip('.')}." if status == 1 else f"\n{message}")
     context.exit(status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -28,6 +29,9 @@ class Radius(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is not a number such as 0.1 or 8/255", parameter, context)
 
 
+MOST_NUMBERS = 10**6
+
+
 class Numbers(click.ParamType):  # type: ignore[type-arg]
     """Whole numbers and ranges: `4711`, `3,5,8`, `0-99`."""
 
@@ -41,10 +45,77 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
         for word in value.split(","):
             first, dash, last = word.strip().partition("-") if not word.strip().startswith("-") else (word, "", "")
             try:
-                numbers += range(int(first), int(last) + 1) if dash else [int(first)]
+                start, end = int(first), int(last if dash else first) + 1
             except ValueError:
                 self.fail(f"{word!r} is not a whole number or a range such as 0-99", parameter, context)
+            if not 0 < end - start <= MOST_NUMBERS - len(numbers):
+                self.fail(
+                    f"{word!r} is not a range of 1 to {MOST_NUMBERS:,} numbers, together with those before it",
+                    parameter,
+                    context,
+                )
+            numbers += range(start, end)
         return tuple(numbers)
+
+
+class Statistics(click.ParamType):  # type: ignore[type-arg]
+    """A number, or one a channel: `0.1307`, `0.4914,0.4822,0.4465`."""
+
+    name = "statistics"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> tuple[float, ...]:
+        """The numbers in the order given."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(word) for word in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number, or one a channel such as 0.49,0.48,0.45", parameter, context)
+        if not all(map(math.isfinite, numbers)):
+            self.fail(f"{value!r} is not of finite numbers", parameter, context)
+        return numbers
+
+
+def _import(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
+    if names:
+        from faithkd.imports import load_all
+
+        load_all(names)
+
+
+import_option = click.option(
+    "--import",
+    metavar="MODULE|FILE.py",
+    multiple=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_import,
+    help="Import a module of your own that registers networks or methods.",
+)
+valid_range_option = click.option(
+    "--valid-range", type=float, nargs=2, metavar="LOW HIGH", help="Range of the floating-point values in an .npz file."
+)
+
+
+def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what a network is whose file does not: each once for all networks, or once for each in their order."""
+    decorators = [
+        click.option(
+            "--architecture", multiple=True, metavar="NAME",
+            help="Of a network that is a plain state dict; none for one that is not. Once for all networks, or once for each.",
+        ),
+        click.option(
+            "--mean", multiple=True, type=Statistics(), metavar="M[,M...]",
+            help="What a plain state dict's inputs are normalised with: pixels in [0, 1] less M, over S; 0 and 1 for raw pixels.",
+        ),
+        click.option("--std", multiple=True, type=Statistics(), metavar="S[,S...]", help="See --mean."),
+        import_option,
+    ]  # fmt: skip
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
 
 
 def debug_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from faithkd.cli.options import Numbers, data_dir_option, debug_option, device_option, on_terminal, say
+from faithkd.cli.options import (
+    Numbers,
+    data_dir_option,
+    debug_option,
+    device_option,
+    import_option,
+    on_terminal,
+    say,
+    valid_range_option,
+)  # fmt: skip
 from faithkd.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,6 +33,7 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--out", metavar="FILE", help="Where to save the network, a path that ends in .safetensors."),
         click.option("--data", metavar="NAME|FILE.npz", help="Training images  [default: the recipe's data set]"),
         data_dir_option,
+        valid_range_option,
         device_option,
         click.option("--student-from", metavar="MODEL", help="Begin with this network's weights."),
         click.option("--seed", type=int, help="In place of the recipe's."),
@@ -45,25 +54,6 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in reversed(decorators):
         command = decorate(command)
     return command
-
-
-def _import(context: click.Context, parameter: click.Parameter, names: Sequence[str]) -> None:
-    if names:
-        from faithkd.distillation import load_module
-
-        for name in names:
-            load_module(name)
-
-
-import_option = click.option(
-    "--import",
-    metavar="MODULE|FILE.py",
-    multiple=True,
-    expose_value=False,
-    is_eager=True,
-    callback=_import,
-    help="Import a module of your own that registers methods or networks.",
-)
 
 
 @click.command()
@@ -101,7 +91,9 @@ def run_training(recipe: Recipe, teachers: Sequence[str], options: dict[str, Any
     for change in options["changes"]:
         _change(values, change)
     recipe = Recipe.from_dict(values, recipe.name)
-    images = data.load(options["data"] or recipe.dataset, "train", options["data_dir"])
+    images = data.load(
+        options["data"] or recipe.dataset, "train", options["data_dir"], valid_range=options["valid_range"]
+    )
     epochs = total_epochs(recipe)
     # Of the processes that torchrun starts, the first one speaks.
     first = os.environ.get("RANK", "0") == "0"
@@ -127,18 +119,22 @@ def run_training(recipe: Recipe, teachers: Sequence[str], options: dict[str, Any
 
 def _change(values: dict[str, Any], change: str) -> None:
     """Take over `NAME=VALUE` with VALUE as in TOML, or a word; a name with a dot is an entry of a table."""
+    from faithkd.recipes import toml
+
     name, equals, value = change.partition("=")
     table, dot, entry = name.strip().rpartition(".")
     if not equals or (dot and table not in ("settings", "adversary")):
         raise UserError(f"{change!r} is not a change such as batch_size=256 or settings.alpha=0.9; mend --set")
     try:
-        read = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        read = value.strip()
+        read = toml(f"value = {value}", change)
+    except UserError:
+        read = {"value": value.strip()}
+    if read.keys() != {"value"}:
+        raise UserError(f"{change!r} is more than one change; give each with a --set of its own")
     if dot:
-        values[table] = {**(values[table] or {}), entry: read}
+        values[table] = {**(values[table] or {}), entry: read["value"]}
     else:
-        values[entry] = read
+        values[entry] = read["value"]
 
 
 def _show(trained: Trained) -> None:

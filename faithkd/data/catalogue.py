@@ -24,7 +24,7 @@ class Published:
     format: the name of its files' format in `faithkd.data.formats`. files: by split, what is downloaded: the images' and the labels'
     file, or the one archive that holds everything. sizes: images a split. mean, std: of all training pixels in [0, 1], one a channel
     for colour images. label_digests: by split, the SHA-256 of the labels themselves, which tells data sets with equal file names
-    apart. folders: where a system package puts the files.
+    apart. folders: where a system package puts the files. subfolders: where torchvision puts them, below the folder it is given.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Published:
     std: float | tuple[float, ...]
     mirrors: tuple[str, ...]
     folders: tuple[str, ...] = ()
+    subfolders: tuple[str, ...] = ()
     label_digests: dict[str, str] = field(default_factory=dict)
 
 
@@ -94,6 +95,7 @@ MNIST = _like_mnist(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
     ),
+    subfolders=("MNIST/raw",),
     label_digests={
         "train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
         "test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
@@ -120,6 +122,7 @@ FASHION_MNIST = _like_mnist(
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     ),
     folders=("/usr/share/dataset-fashion-mnist", "/usr/share/dataset-fashion-mnist/data/fashion"),
+    subfolders=("FashionMNIST/raw",),
     label_digests={
         "train": "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
         "test": "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faithkd.data.catalogue import Published
 from faithkd.data.plain_pickle import Array, load_plain
-from faithkd.data.source import check_count, check_range, file_at, unpacked
+from faithkd.data.source import check_count, check_range, file_at, unpacked, unzipped
 from faithkd.errors import UserError
+from faithkd.files import read_at_most, read_bytes
 
 _PIXELS = 3 * 32 * 32
+LARGEST_BATCH, LARGEST_ARCHIVE, MOST_FILES = 2 * 10**8, 25 * 10**7, 1000
+"""Bytes of a file and of an archive unpacked, and files in it; the largest published are of 156 and 187 million bytes, 9 files."""
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
@@ -120,10 +126,7 @@ def _place(folder: Path, published: Published, form: Form, split: str) -> Path |
 
 
 def _unpacked(place: Path, names: tuple[str, ...]) -> list[bytes]:
-    try:
-        return [(place / name).read_bytes() for name in names]
-    except OSError as error:
-        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+    return [read_bytes(place / name, LARGEST_BATCH) for name in names]
 
 
 def _in_archive(path: Path, form: Form, names: tuple[str, ...]) -> list[bytes]:
@@ -131,14 +134,16 @@ def _in_archive(path: Path, form: Form, names: tuple[str, ...]) -> list[bytes]:
     wanted = {f"{form.folder}/{name}": name for name in names}
     contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
+        with _opened(path) as archive:
+            for count, member in enumerate(archive):
+                if count > MOST_FILES:
+                    raise UserError(f"{path} holds more files than {form.archive} does; delete it and fetch it again")
                 file = archive.extractfile(member) if member.isfile() and member.name in wanted else None
                 if file is not None:
-                    contents[wanted[member.name]] = file.read()
+                    contents[wanted[member.name]] = read_at_most(file, LARGEST_BATCH, f"{member.name} of {path}")
                 if len(contents) == len(wanted):
                     break
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise UserError(f"{path} is a damaged or truncated archive; delete it and fetch it again") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; delete it and fetch it again") from error
@@ -146,6 +151,33 @@ def _in_archive(path: Path, form: Form, names: tuple[str, ...]) -> list[bytes]:
         lacking = ", ".join(name for name in names if name not in contents)
         raise UserError(f"{path} does not hold {lacking} in {form.folder}; delete it and fetch it again")
     return [contents[name] for name in names]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+    """The archive as a stream."""
+    with (
+        unzipped(path) as stream,
+        tarfile.open(fileobj=cast(IO[bytes], _Limited(stream, path)), mode="r|") as archive,
+    ):
+        yield archive
+
+
+class _Limited:
+    """A stream that gives so many bytes and no more: what a tar archive says of its members decides how much is read at once."""
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        self._stream, self._path, self._left = stream, path, LARGEST_ARCHIVE
+
+    def read(self, size: int) -> bytes:
+        """As of any stream. Raises `UserError` beyond the limit."""
+        content = self._stream.read(size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise UserError(
+                f"{self._path} unpacks to more than {LARGEST_ARCHIVE:,} bytes; delete it and fetch it again"
+            )
+        return content
 
 
 def _integer(value: object) -> int:

@@ -17,14 +17,14 @@ def where(name: str, split: str | None = None, data_dir: str | Path | None = Non
     """The folder that holds a published data set's files, or None.
 
     Searched in this order: `data_dir` alone where it is given; else the folder that `$FAITHKD_DATA` names, the user cache, and the
-    folders of system packages. In each, the subfolder of the data set's name counts, and the folder itself unless the files in it
-    are another data set's (where file names are the same, the labels tell). split: the one that must be there; None stands for
+    folders of system packages. In each, the subfolders of the data set's name and of torchvision's count, and the folder itself unless the
+    files in it are another data set's (where file names are the same, the labels tell). split: the one that must be there; None stands for
     both. Raises `UserError` for an unknown name.
     """
     published = known(name)
     holds = FORMATS[published.format].holds
     for folder in places(published, data_dir):
-        for candidate in (folder / name, folder):
+        for candidate in (folder / name, *(folder / inner for inner in published.subfolders), folder):
             if all(holds(candidate, published, part) for part in (SPLITS if split is None else (split,))):
                 return candidate
     return None

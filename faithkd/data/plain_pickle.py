@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,17 @@ def load_plain(content: bytes, path: Path) -> Any:
     object or is damaged; `path` is for the message.
     """
     try:
+        _check_places(content)
         return _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:  # A damaged pickle raises any of many kinds, and none of them is a bug here.
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
             f"{path} is not a batch in the published Python form ({reason}); use the binary version of the data set"
         ) from error
+
+
+def _check_places(content: bytes) -> None:
+    """Raise unless the objects that the pickle numbers have small numbers: Python keeps a table as long as the largest number."""
+    for code, number, _ in pickletools.genops(content):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(number or 0) <= len(content):
+            raise pickle.UnpicklingError(f"it numbers an object {number}")

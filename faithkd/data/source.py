@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faithkd.data.catalogue import Published
 from faithkd.errors import UserError
+from faithkd.files import open_regular
 
 
 def file_at(folder: Path, name: str) -> Path | None:
@@ -27,6 +31,14 @@ def unpacked(folder: Path, published: Published, inner: str, names: tuple[str, .
     """
     here = (folder,) if folder.name in (inner, published.name) else ()
     return next((place for place in (folder / inner, *here) if all(file_at(place, name) for name in names)), None)
+
+
+@contextmanager
+def unzipped(path: Path) -> Iterator[IO[bytes]]:
+    """A file as a stream of what it holds, compressed by gzip or not. Raises `UserError` when it is no file."""
+    with open_regular(path) as file:
+        packed = file.peek(2)[:2] == b"\x1f\x8b"
+        yield cast(IO[bytes], gzip.GzipFile(fileobj=file) if packed else file)
 
 
 def check_count(published: Published, split: str, count: int, path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from faithkd.archives import open_zip, read_member
 from faithkd.data.catalogue import Published
 from faithkd.data.source import check_count, check_range, file_at, unpacked
 from faithkd.errors import UserError
+from faithkd.files import read_bytes
 
 ARCHIVE = "tiny-imagenet-200.zip"
 FOLDER = "tiny-imagenet-200"
+LARGEST_FILE, LARGEST_ARCHIVE = 10**7, 10**9
+"""Bytes of a file and of the archive; the published ones have up to half a million and 248 million."""
 _CLASSES = "wnids.txt"
 _ANNOTATIONS = "val/val_annotations.txt"
 
@@ -38,7 +40,7 @@ def read(folder: Path, published: Published, split: str) -> tuple[NDArray[np.uin
     """
     place = _place(folder, published) or folder
     with _opened(place) as content:
-        classes = {name: label for label, name in enumerate(sorted(content(_CLASSES).decode().split()))}
+        classes = {name: label for label, name in enumerate(sorted(content(_CLASSES).decode(errors="replace").split()))}
         files = (
             _train_files(classes, published) if split == "train" else _test_files(content(_ANNOTATIONS), classes, place)
         )
@@ -72,16 +74,17 @@ def _test_files(annotations: bytes, classes: dict[str, int], place: Path) -> lis
 @contextmanager
 def _opened(place: Path) -> Iterator[Read]:
     """A function that reads a file by its name inside the data set's folder."""
-    try:
-        if place.is_dir():
-            yield lambda name: (place / name).read_bytes()
-        else:
-            with zipfile.ZipFile(place) as archive:
-                yield lambda name: archive.read(f"{FOLDER}/{name}")
-    except (KeyError, FileNotFoundError) as error:
-        raise UserError(f"{place} lacks a file of the data set ({error}); delete it and fetch it again") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, UnicodeDecodeError) as error:
-        raise UserError(f"{place} is damaged or cannot be read ({error}); delete it and fetch it again") from error
+    if place.is_dir():
+        yield lambda name: _loose(place, name)
+    else:
+        with open_zip(place, LARGEST_ARCHIVE) as archive:
+            yield lambda name: read_member(archive, f"{FOLDER}/{name}", LARGEST_FILE)
+
+
+def _loose(place: Path, name: str) -> bytes:
+    if not (place / name).exists():
+        raise UserError(f"{place} lacks a file of the data set ({name}); delete it and fetch it again")
+    return read_bytes(place / name, LARGEST_FILE)
 
 
 def _decoded(content: bytes, shape: tuple[int, ...], where: str) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """Training methods by name: one file a method, its loss a pure function of logits, its adversary as data; see `register`."""
 
 from faithkd.distillation.method import Adversary, Critic, Method, adversarial_objective, kl, mixed
-from faithkd.distillation.registry import METHODS, TEACHERS, find_method, load_module, register
+from faithkd.distillation.registry import METHODS, TEACHERS, find_method, register
 
 __all__ = [
     "METHODS",
@@ -12,7 +12,6 @@ __all__ = [
     "adversarial_objective",
     "find_method",
     "kl",
-    "load_module",
     "mixed",
     "register",
 ]

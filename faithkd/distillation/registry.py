@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-from pathlib import Path
-
 from faithkd.distillation import (
     akd,
     akd2,
@@ -65,31 +60,3 @@ def find_method(name: str) -> Method:
             f"unknown method {name!r}; known are {', '.join(methods)}; one of your own is registered by a module given with --import"
         )
     return methods[name]
-
-
-def load_module(name_or_path: str) -> None:
-    """Import a user's module, by its name or by the path of its .py file, for what it registers.
-
-    Raises `UserError` when there is no such module. What goes wrong inside it is raised as it is.
-    """
-    path = Path(name_or_path)
-    if path.suffix != ".py":
-        try:
-            importlib.import_module(name_or_path)
-        except ModuleNotFoundError as error:
-            if error.name is None or not name_or_path.startswith(error.name):
-                raise
-            raise UserError(
-                f"there is no module {name_or_path}; give a module's name or a path that ends in .py"
-            ) from error
-        return
-    if not path.is_file():
-        raise UserError(f"there is no file {path} to import; give the path of a Python file")
-    name = f"faithkd_user_{path.stem}"
-    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path.resolve()):
-        return
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)

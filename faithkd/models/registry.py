@@ -21,6 +21,8 @@ from faithkd.models.vit import VisionTransformer
 from faithkd.models.wide_resnet import WideResNet
 
 Body = Callable[..., nn.Module]
+MOST = 1e30
+"""More than any mean or std, and its inverse; their quotients are float32 numbers."""
 
 ARCHITECTURES: dict[str, Body] = {
     "mlp": layers,
@@ -71,6 +73,8 @@ class Facts(Protocol):
     """What a network must know of its data: a `Dataset` and an entry of the catalogue have it."""
 
     @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
     def image_shape(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def classes(self) -> int: ...  # noqa: D102
@@ -92,6 +96,19 @@ def register(name: str, body: Body) -> None:
     ARCHITECTURES[name] = body
 
 
+def described_by(name: str, data: str | Facts | None = None, dropout: float = 0.0) -> tuple[Architecture, Facts]:
+    """The architecture of that name for some data, and what is known of these; see `named`."""
+    network = NAMED.get(name) or (NamedArchitecture(name) if name in ARCHITECTURES else None)
+    if network is None:
+        raise UserError(
+            f"unknown architecture {name!r}; the known ones are {', '.join(_names())}, and those of a module given with --import"
+        )
+    facts = _facts(name, network, data)
+    extra = {"dropout": dropout} if dropout else {}
+    shape = list(facts.image_shape)
+    return Architecture(network.family, {**network.arguments, "input_shape": shape, **extra}), facts
+
+
 def named(
     name: str, data: str | Facts | None = None, *, dropout: float = 0.0, generator: torch.Generator | None = None
 ) -> Network:
@@ -101,19 +118,15 @@ def named(
     that is for one data set needs none. dropout: the rate before the last layer, of families that have one. generator: where the
     weights come from; None stands for a new one with seed 0. Raises `UserError` for another name, or data that it is not for.
     """
-    network = NAMED.get(name) or (NamedArchitecture(name) if name in ARCHITECTURES else None)
-    if network is None:
-        raise UserError(f"unknown architecture {name!r}; the known ones are {', '.join(_names())}")
-    facts = _facts(name, network, data)
-    extra = {"dropout": dropout} if dropout else {}
-    architecture = Architecture(network.family, {**network.arguments, "input_shape": list(facts.image_shape), **extra})
+    architecture, facts = described_by(name, data, dropout)
     generator = torch.Generator().manual_seed(0) if generator is None else generator
-    if network.family == "mlp":
-        model = build(architecture, facts.mean or 0.0, facts.std or 1.0, facts.classes)
+    mean, std = 0.0 if facts.mean is None else facts.mean, 1.0 if facts.std is None else facts.std
+    if architecture.name == "mlp":
+        model = build(architecture, mean, std, facts.classes)
         kaiming(model, generator)
         return model
     seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
-    return build(architecture, facts.mean or 0.0, facts.std or 1.0, facts.classes, seed=seed)
+    return build(architecture, mean, std, facts.classes, seed=seed)
 
 
 def build(
@@ -130,24 +143,53 @@ def build(
     """
     if architecture.name not in ARCHITECTURES:
         raise UserError(
-            f"unknown architecture {architecture.name!r}; known are {', '.join(ARCHITECTURES)}, and those that your program registers"
+            f"unknown architecture {architecture.name!r}; known are {', '.join(ARCHITECTURES)}, and those of a module given with --import"
         )
+    _check_normalisation(architecture, mean, std)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             body = ARCHITECTURES[architecture.name](classes=classes, **architecture.arguments)
-        return Network(architecture, body, mean, std, classes)
-    except (TypeError, ValueError, RuntimeError, OverflowError, KeyError, IndexError, AttributeError) as error:
-        reason = str(error).partition("\n")[0]
+        network = Network(architecture, body, mean, std, classes)
+    except MemoryError:
+        raise
+    except Exception as error:  # A network of one's own may raise anything.
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise UserError(
             f"a network of architecture {architecture.name!r} cannot be built from its arguments: {reason}"
         ) from error
+    if any(nn.parameter.is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
+        raise UserError(
+            f"a network of architecture {architecture.name!r} has lazy layers, whose sizes only a first image tells; give the sizes, "
+            "which follow from input_shape"
+        )
+    return network
+
+
+def _check_normalisation(
+    architecture: Architecture, mean: float | Sequence[float], std: float | Sequence[float]
+) -> None:
+    """One number for all channels, or one for each, that float32 numbers can be made of."""
+    channels = (architecture.arguments.get("input_shape") or [0])[0]
+    for numbers in (mean, std):
+        if isinstance(numbers, Sequence) and len(numbers) != channels:
+            raise UserError(
+                f"mean and std must be one number or {channels}, one a channel, but are {len(numbers)}; give as many as the images have "
+                "channels"
+            )
+    means, stds = (numbers if isinstance(numbers, Sequence) else (numbers,) for numbers in (mean, std))
+    if not all(abs(number) < MOST for number in means) or not all(1 / MOST < number < MOST for number in stds):
+        raise UserError(
+            f"the mean must be finite and std positive, but they are {mean} and {std}; give those of the data"
+        )
 
 
 def _facts(name: str, network: NamedArchitecture, data: str | Facts | None) -> Facts:
     """The data that a network is made for."""
     if data is None and network.dataset is None:
-        raise UserError(f"the architecture {name} is for any data set; say for which one it is to be built")
+        raise UserError(
+            f"the architecture {name} is for any data set; say for which one it is to be built (--data, or dataset= in Python)"
+        )
     if isinstance(data, str):
         if SAMPLES.get(data, data) not in PUBLISHED:
             raise UserError(f"unknown data set {data!r}; the published ones are {', '.join(PUBLISHED)}")

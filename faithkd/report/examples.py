@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from faithkd.report.figures import COLOURS, save_png, styled
+from faithkd.report.figures import COLOURS, new_figure, save_png, styled
 from faithkd.runs.reading import Run
 from faithkd.runs.records import Certificate
 
@@ -63,11 +63,9 @@ def pictures(example: Example) -> tuple[str, str, str]:
 
 def save_examples(path: Path, rows: Sequence[tuple[str, Sequence[Example]]]) -> None:
     """The same as a PNG file: for each title a row of examples with their pictures and confidences."""
-    from matplotlib.figure import Figure
-
     with styled():
         columns = max(len(found) for _, found in rows)
-        figure = Figure(figsize=(4.4 * columns, 2.9 * len(rows)), layout="constrained")
+        figure = new_figure((4.4 * columns, 2.9 * len(rows)))
         for panel, (title, found) in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
             panel.suptitle(title, x=0.01, ha="left", fontsize=9, fontweight="bold")
             space = panel.add_gridspec(2, 6 * columns, height_ratios=(1, 0.9))
@@ -131,8 +129,9 @@ def _channels_last(picture: Picture) -> Picture:
 
 
 def _address(pixels: Picture) -> str:
-    from matplotlib.image import imsave
-
     buffer = io.BytesIO()
-    imsave(buffer, (pixels * 255).round().astype(np.uint8), format="png")
+    with styled():
+        from matplotlib.image import imsave
+
+        imsave(buffer, (pixels * 255).round().astype(np.uint8), format="png")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
+from faithkd.errors import UserError
 from faithkd.files import atomic
 from faithkd.runs.records import Certificate
 from faithkd.runs.request import radius_label
@@ -85,7 +88,7 @@ def svg(draw: Draw, panel: tuple[float, float] = PANEL) -> str:
     buffer = io.StringIO()
     with styled():
         figure = _figure([draw], 1, panel)
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", backend="svg", transparent=True, metadata={"Date": None, "Creator": None})
     head, _, rest = buffer.getvalue().partition("<svg")[2].partition(">")
     text = "<svg" + re.sub(r'\s(width|height)="[^"]*"', "", head) + ">" + rest
     for name, colour in COLOURS.items():
@@ -106,38 +109,71 @@ def png_and_svg(path: Path, draws: Sequence[Draw], columns: int, panel: tuple[fl
         save_png(figure, path.with_suffix(".png"))
         figure.set_layout_engine("none")  # What is placed stays where it is.
         with atomic(path.with_suffix(".svg")) as file:
-            figure.savefig(file, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+            figure.savefig(
+                file, format="svg", backend="svg", facecolor="white", metadata={"Date": None, "Creator": None}
+            )
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Where figures are made and saved: the project's style, and nobody else's afterwards."""
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
+    """Where figures are made and saved: matplotlib's defaults and the project's style, and the caller's own settings afterwards."""
+    matplotlib = _matplotlib()
+    defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+    with matplotlib.rc_context({**defaults, **STYLE}):
         yield
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure of so many inches, on a canvas of its own: no backend that the caller has chosen is asked. Inside `styled`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure whole or not at all."""
     with atomic(path) as file:
-        figure.savefig(file, format="png", facecolor="white")
+        figure.savefig(file, format="png", backend="agg", facecolor="white")
+
+
+def _matplotlib() -> Any:
+    """matplotlib, whatever backend MPLBACKEND names: its import fails for one that is not installed beside it, as in a notebook's shell.
+
+    A backend that is there stays the caller's own, for figures that the caller draws.
+    """
+    first = "matplotlib" not in sys.modules
+    named = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"matplotlib, which draws the figures, cannot be loaded here ({error}); mend its settings file, or give it a folder that "
+            "it may write to in MPLCONFIGDIR"
+        ) from error
+    finally:
+        if named is not None:
+            os.environ["MPLBACKEND"] = named
+    if first and named is not None:
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = named
+    return matplotlib
 
 
 def _figure(draws: Sequence[Draw], columns: int, panel: tuple[float, float]) -> Figure:
-    from matplotlib.figure import Figure
-
     rows = -(-len(draws) // columns)
-    figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), layout="constrained")
+    figure = new_figure((panel[0] * columns, panel[1] * rows))
     for place, draw in enumerate(draws, start=1):
         draw(figure.add_subplot(rows, columns, place))
     return figure
 
 
 def _histogram(radius: Radius, edges: Values) -> Draw:
-    from matplotlib.ticker import MaxNLocator
-
     def draw(axes: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         for name, label, values in (
             ("faithub", "FAITHUB, proved", radius.faithub),
             ("emplb", "EMPLB, found", radius.emplb),
@@ -162,9 +198,9 @@ def _histogram(radius: Radius, edges: Values) -> Draw:
 
 
 def _intervals(radius: Radius, most: float) -> Draw:
-    from matplotlib.ticker import MaxNLocator
-
     def draw(axes: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         order = np.argsort(radius.faithub - radius.emplb, kind="stable")
         low, high, place = radius.emplb[order], radius.faithub[order], np.arange(1, len(order) + 1)
         bounds = [("faithub", "FAITHUB", high), ("emplb", "EMPLB", low)]

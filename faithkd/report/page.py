@@ -72,6 +72,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     pairs += [(f"SHA-256 of {name}", value) for name, value in structs.asdict(summary.checksums).items()]
     pairs += [
         ("hardware", f"{environment['hardware']}, {environment['cores']} cores, {environment['system']}"),
+        ("code", str(environment.get("code", "not recorded"))),
         ("versions", ", ".join(f"{name} {version}" for name, version in environment["versions"].items())),
         ("time", f"{summary.seconds:.1f} s of bounding, {summary.wall_seconds:.1f} s in all"),
     ]

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 import faithkd
+from verify.native import library
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Versions and hardware, as `records.Environment` has them."""
+    """Versions, hardware and what runs the two hot loops of the proofs, as `records.Environment` has them."""
     versions = {"python": platform.python_version(), "faithkd": faithkd.__version__}
     for package in ("torch", "numpy", "gurobipy", "highspy", "pulp", "pyscipopt"):
         try:
@@ -27,6 +28,7 @@ def environment(device: str) -> dict[str, Any]:
         "hardware": name,
         "cores": os.cpu_count(),
         "system": platform.platform(),
+        "code": library.code() if device == "cpu" else "tensors",
         "versions": versions,
     }
 

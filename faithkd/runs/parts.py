@@ -9,8 +9,9 @@ from faithkd.runs.request import Request
 
 SLOW_PART, LEAST_PART, MOST_PART, PARTS = 5, 25, 64, 16
 """Images of a part: few where one takes long; else as many as leave PARTS parts a radius, for a larger batch costs less an image."""
-PROGRAMS = frozenset({"lp-boxes", "lp", "milp"})
-SLOW = PROGRAMS | frozenset({"minlp"})
+EXACT = frozenset({"milp", "minlp"})
+SLOW = EXACT | frozenset({"lp-boxes", "lp"})
+"""The methods that hand programs to a solver; those of EXACT have binaries."""
 
 
 @dataclass(frozen=True)

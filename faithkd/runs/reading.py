@@ -181,7 +181,7 @@ def _part_arrays(file: Path, digests: PartDigests, summary: Summary) -> Arrays:
     if sha256(file, longest(rows, shapes)) != digests.witnesses:
         raise UserError(
             f"{file} was changed since the part was finished: its SHA-256 is not the one in {DIGESTS}; remove it and continue with "
-            "--resume"
+            "faithkd certify --resume"
         )
     return read_arrays(file, rows, shapes)
 

@@ -124,6 +124,7 @@ class Environment(Struct, frozen=True):
     cores: int | None
     system: str
     versions: dict[str, str]
+    code: str | UnsetType = UNSET
 
 
 class Lines(Struct, frozen=True, forbid_unknown_fields=True):

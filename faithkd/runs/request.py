@@ -22,7 +22,9 @@ class Request:
     eps: the radii, in `unit`; None for DEFAULT_RADII. data: a data set's name or an `.npz` file; None for the embedded sample of the
     teacher's data set. valid_range: of the values of an `.npz` file. index: positions in the full data set, in place of `images`
     drawn with `seed`. timeout: seconds an image, or one number for each of `eps`; None for the method's own. clip: whether regions
-    are cut with the valid range. shard: `i/n`, the part of the images to do. architecture: of checkpoints that are plain state dicts.
+    are cut with the valid range. shard: `i/n`, the part of the images to do. architecture, mean, std: of networks that are plain state
+    dicts, see `faithkd.checkpoint.Said`. imports: SHA-256 of the modules of one's own that were imported for it (`faithkd.imports`); they
+    are compared, and never a reason to import anything.
     """
 
     teacher: str = "mnist-teacher"
@@ -46,6 +48,9 @@ class Request:
     device: str = "cpu"
     shard: str = "1/1"
     architecture: tuple[str, ...] = ()
+    mean: tuple[tuple[float, ...], ...] = ()
+    std: tuple[tuple[float, ...], ...] = ()
+    imports: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them."""

@@ -31,8 +31,8 @@ def certified_run(folder: StudyFolder, student: str, region: str) -> Run | None:
     renewed = folder.record.format == 1 or folder.record.state != "complete" or run.summary.format > 1
     if not (networks and renewed and _answers(run, folder.plan, (networks["teacher"], networks[student]), region)):
         raise UserError(
-            f"the run in {path} does not answer what the study asks of {student}, regions {region}; remove it and continue the study "
-            "with --resume"
+            f"the run in {path} does not answer what the study asks of {student}, regions {region}; remove it and continue "
+            "with faithkd benchmark --resume"
         )
     return run
 

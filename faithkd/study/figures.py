@@ -116,9 +116,9 @@ def _intervals(student: str, region: str, rows: list[Found]) -> Draw:
 
 
 def _histogram(label: str, bound: str, values: dict[str, Values]) -> Draw:
-    from matplotlib.ticker import NullFormatter, StrMethodFormatter
-
     def draw(axes: Axes) -> None:
+        from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
         edges = np.linspace(0.0, 1.0, BINS + 1)
         for student, differences in values.items():
             axes.hist(

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, Struct
 
+from faithkd import interrupts
 from faithkd.errors import UserError
 from faithkd.files import atomic, read_bytes, remove_leftovers
 from faithkd.runs.layout import refuse
@@ -104,6 +105,11 @@ class StudyFolder:
         """Keep which networks these are."""
         self._save(msgspec.structs.replace(self.record, networks=networks))
 
+    def stop(self) -> None:
+        """Say that the study was interrupted, if nothing else has been said of how it ended."""
+        if _read_study(self.path).state == "running":
+            self._save(msgspec.structs.replace(self.record, state="interrupted"))
+
     @contextmanager
     def session(self, workers: int) -> Iterator[None]:
         """Nobody else works on the study in the block; keeps the time that is spent in it and how it ended.
@@ -125,17 +131,18 @@ class StudyFolder:
     def _timed(self, workers: int) -> Iterator[None]:
         started, begun = time.perf_counter(), time.strftime("%Y-%m-%d")
         before = self.record.sessions
-        state: State = "failed"
+        state: State = "running"
         try:
             self._save(msgspec.structs.replace(self.record, state="running"))
             yield
             state = "complete"
-        except KeyboardInterrupt:
-            state = "interrupted"
+        except BaseException as error:
+            state = "interrupted" if isinstance(error, KeyboardInterrupt) or interrupts.asked() else "failed"
             raise
         finally:
             session = Session(begun, round(time.perf_counter() - started, 1), workers)
-            self._save(msgspec.structs.replace(self.record, state=state, sessions=(*before, session)))
+            with interrupts.held():
+                self._save(msgspec.structs.replace(self.record, state=state, sessions=(*before, session)))
 
     def _renew(self) -> None:
         """Give the records of an older format their digests; the study says last that it has the new one."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import faithkd
 from faithkd import recipes
-from faithkd.card import read_card
+from faithkd.card import read_own_card
 from faithkd.embedded import find
 from faithkd.errors import UserError
 from faithkd.files import sha256
@@ -43,21 +42,28 @@ def resolve(plan: Plan, folder: Path, workers: int, say: Say) -> dict[str, str]:
     return {name: str(path) for name, path in paths.items()}
 
 
-def describe(names: dict[str, str]) -> dict[str, Network]:
-    """What is known of each network: its file's SHA-256, size, seed, and whether it was trained by the package's recipe as it is."""
-    return {name: _described(source) for name, source in names.items()}
+def describe(names: dict[str, str], std: float) -> dict[str, Network]:
+    """What is known of each network: its file's SHA-256, size, seed, and whether it was trained by the package's recipe as it is.
+
+    std: of the data set, which a normalised radius means. Raises `UserError` for a network that is normalised otherwise.
+    """
+    return {name: _described(name, source, std) for name, source in names.items()}
 
 
-def _described(source: str) -> Network:
+def _described(name: str, source: str, std: float) -> Network:
     path = find(source)
-    card = read_card(path)
+    card = read_own_card(path, f"the {name} of a study")
+    if card.normalisation["std"] != std:
+        raise UserError(
+            f"the radii of a study are in units of the data's std, {std:g}, but the {name} ({path}) is normalised with "
+            f"{card.normalisation['std']}; give networks that were trained with the data's own"
+        )
     hidden = card.architecture["arguments"].get("hidden", [])
-    sizes = [math.prod(card.input_shape), *hidden, card.classes]
     return Network(
         source=source,
         sha256=sha256(path),
         hidden=tuple(hidden),
-        parameters=sum((one + 1) * other for one, other in pairwise(sizes)),
+        parameters=sum(weight.numel() for weight in faithkd.load(path).parameters()),
         method=card.method,
         seed=card.seed,
         recipe=_recipe(card.recipe),

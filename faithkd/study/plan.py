@@ -34,7 +34,7 @@ class Plan:
 
     eps: radii in normalised units, ascending. timeout: seconds an image of branch and bound, for each radius. networks: `embedded`, a
     folder with DATASET-NAME.safetensors files, or `trained` for those that the study trains itself. data: None for the
-    embedded images where they suffice. seed: of the drawn images and of every search.
+    embedded images where they suffice. seed: of the drawn images and of every search. imports: see `Request`.
     """
 
     dataset: str
@@ -47,6 +47,7 @@ class Plan:
     gap: float = 0.01
     device: str = "cpu"
     data_dir: str | None = None
+    imports: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them."""
@@ -119,6 +120,7 @@ class Plan:
         return Request(
             teacher=teacher, student=student, data=self.data, data_dir=self.data_dir, eps=self.eps, unit="normalised",
             images=self.images, seed=self.seed, clip=REGIONS[region], gap=self.gap, timeout=self.timeout, device=self.device,
+            imports=self.imports,
         )  # fmt: skip
 
 

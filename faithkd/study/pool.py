@@ -8,7 +8,7 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass
 from typing import Any
 
-from faithkd import processes
+from faithkd import interrupts, processes
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ def in_processes(tasks: Sequence[Task], workers: int, say: Callable[[str], None]
 
     if min(workers, len(tasks)) <= 1:
         for task in tasks:
+            interrupts.check()
             task.function(*task.arguments)
             done(task.name)
         return

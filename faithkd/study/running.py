@@ -9,8 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import faithkd
 from faithkd.certification import certify, new_folder, prepare
+from faithkd.certification.questions import questions
 from faithkd.errors import UserError
+from faithkd.imports import as_options
 from faithkd.runs.environment import environment
 from faithkd.runs.folder import RunFolder
 from faithkd.runs.layout import SUMMARY
@@ -48,6 +51,8 @@ def run(folder: StudyFolder, *, workers: int = 1, say: Say = lambda message: Non
         plan = folder.plan
         names = known.resolve(plan, folder.path, workers, say)
         _remember(folder, names)
+        for line in questions(faithkd.load(names["teacher"]), drawn(plan), _in_pixels(plan), names["teacher"]):
+            say(f"Note: {line}")
         searches, certificates = _searches(folder, names), _certificates(folder, names)
         say(
             f"{plan.dataset}, {plan.images} images, left to do: {len(searches)} searches of accuracy, agreement and EMPLB, and "
@@ -64,9 +69,13 @@ def run(folder: StudyFolder, *, workers: int = 1, say: Say = lambda message: Non
             measure_plane(folder, certified(folder), names)
 
 
+def _in_pixels(plan: Plan) -> dict[str, float]:
+    return {label: eps * plan.std for label, eps in plan.labels.items()}
+
+
 def _remember(folder: StudyFolder, names: dict[str, str]) -> None:
     """Keep which networks these are; refuse others than the study began with."""
-    networks = known.describe(names)
+    networks = known.describe(names, folder.plan.std)
     for name, before in folder.record.networks.items():
         if before.sha256 != networks[name].sha256:
             raise UserError(
@@ -126,4 +135,4 @@ class _Shares:
 
 def resume_command(folder: StudyFolder) -> str:
     """What continues a study."""
-    return f"faithkd benchmark {folder.plan.dataset} --resume --out {shlex.quote(str(folder.path))}"
+    return f"faithkd benchmark {folder.plan.dataset} --resume --out {shlex.quote(str(folder.path))}{as_options()}"

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from faithkd import interrupts
 from faithkd.data import augment
+from faithkd.errors import UserError
 from faithkd.training.adversaries import Reach, overridden, perturb
 from faithkd.training.computing import Computing
 from faithkd.training.measuring import measure
@@ -72,6 +74,7 @@ class Run:
         with torch.random.fork_rng(devices=[self.plan.place] if self.plan.place.type == "cuda" else []):
             torch.manual_seed(seed)
             for position, batch in enumerate(batches):
+                interrupts.check()
                 time = (state.epoch, position / len(batches), state.epoch * len(batches) + position)
                 if len(batch) < world.size:  # The rest of the images, too few for a part each.
                     continue
@@ -152,13 +155,18 @@ class Run:
         """Every epoch is taken up from the state alone, so an interrupted run cannot differ from another."""
         if state.epoch == 0:
             return
-        self.student.load_state_dict(state.trained)
-        self.optimiser.load_state_dict(state.optimiser)
-        if self.averager is not None:
-            self.averager.load_state_dict(state.averager)
-        if self.critic is not None and self.critic_optimiser is not None:
-            self.critic.load_state_dict(state.critic["weights"])
-            self.critic_optimiser.load_state_dict(state.critic["optimiser"])
+        try:
+            self.student.load_state_dict(state.trained)
+            _restore(self.optimiser, state.optimiser)
+            if self.averager is not None:
+                self.averager.load_state_dict(state.averager)
+            if self.critic is not None and self.critic_optimiser is not None:
+                self.critic.load_state_dict(state.critic["weights"])
+                _restore(self.critic_optimiser, state.critic["optimiser"])
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise UserError(
+                "the state to resume from does not fit the network or its optimiser; start without resuming"
+            ) from error
 
     def _leave(self, state: State, loss: float) -> None:
         """Measure the epoch and leave everything in the state."""
@@ -191,6 +199,18 @@ def _reach(plan: Plan, std: float | list[float], valid_range: tuple[float, float
         return None
     radius, step = attack.in_pixels(std)
     return Reach(radius, step, attack.steps, valid_range if attack.cut else None, attack.attack_mode)
+
+
+def _restore(optimiser: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """What an optimiser has gathered. Its settings follow from the recipe. Raises `ValueError` when it does not fit the weights."""
+    settings = [{name: value for name, value in group.items() if name != "params"} for group in optimiser.param_groups]
+    optimiser.load_state_dict(dict(state))
+    for group, own in zip(optimiser.param_groups, settings, strict=True):
+        group.update(own)
+    for weight, gathered in optimiser.state.items():
+        for value in gathered.values():
+            if not (value is None or (isinstance(value, Tensor) and (value.ndim == 0 or value.shape == weight.shape))):
+                raise ValueError("something gathered is no tensor of the weights' shape")
 
 
 def _averager(student: nn.Module, share: float) -> AveragedModel | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from faithkd import checkpoint
 from faithkd import device as devices
+from faithkd.card import read_own_card
 from faithkd.checkpoint import compatible, sha256
 from faithkd.data.catalogue import PUBLISHED
 from faithkd.data.records import Dataset
@@ -62,7 +63,7 @@ def train(
             progress, say = None, lambda message: None
         several = [] if teacher is None else [teacher] if isinstance(teacher, str | Path) else list(teacher)
         imitated = [Teacher.load(name_or_path, place) for name_or_path in several]
-        begun = None if student_from is None else checkpoint.load(student_from)
+        begun = None if student_from is None else _begun(student_from)
         plan = Plan(
             recipe,
             find_method(recipe.method),
@@ -109,7 +110,11 @@ def _train(
         "processes": world.size,
         "keep-epochs": list(keep_epochs),
     }
-    state = State.load(path, options) if resume and path.exists() else State(options)
+    state = State(options)
+    if resume and path.exists():
+        expected = plan.network(0).state_dict()
+        state = State.load(path, options, expected)
+        state.check(expected, plan.stages, recipe.epochs, ATTEMPTS)
     images = Images.split(plan.data, recipe.held_out, plan.place)
     run = None
     while (state.stage + 1, state.epoch) != (plan.stages, recipe.epochs):
@@ -131,6 +136,11 @@ def _train(
     trained = trained_before(recipe, ancestors, out)
     assert trained is not None
     return trained
+
+
+def _begun(name_or_path: Model) -> Network:
+    read_own_card(name_or_path, "the network to begin with")
+    return checkpoint.load(name_or_path)
 
 
 def total_epochs(recipe: Recipe) -> int:
@@ -182,6 +192,10 @@ def _check(plan: Plan, teachers: Sequence[Teacher], begun: Network | None) -> No
             f"{recipe.architecture} reads images of shape {student.input_shape} in {student.classes} classes, but {data.name} has "
             f"{data.image_shape} and {data.classes}; give other data"
         )
+    if not any(weight.requires_grad for weight in student.parameters()):
+        raise UserError(f"the network {recipe.architecture} has no parameters that can be trained; give another one")
+    # Now, and not when the last epoch is to be saved.
+    checkpoint.check_storable(student, plan.card(student), data.images[:2])
     for teacher in teachers:
         compatible(teacher.card, plan.card(student))
     _check_number(method.name, method.teachers, len(teachers))
@@ -201,7 +215,7 @@ def _check_number(method: str, wanted: int | None, given: int) -> None:
     if wanted == 0 and given:
         raise UserError(f"the method {method} has no teacher, but one was given; leave it out or take another method")
     if given == 0 and wanted != 0:
-        raise UserError(f"the method {method} needs a teacher; give one")
+        raise UserError(f"the method {method} needs a teacher; give one (faithkd distill {method} --teacher MODEL)")
     if wanted is not None and given != wanted:
         raise UserError(
             f"the method {method} has a number of {wanted} teachers, but {given} were given; repeat --teacher as often, a robust one "

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from faithkd import checkpoint
+from faithkd.card import read_own_card
 from faithkd.checkpoint import Card
 from faithkd.embedded import find
 from faithkd.errors import UserError
@@ -41,9 +42,8 @@ class Teacher:
     @classmethod
     def load(cls, name_or_path: str | Path, device: torch.device) -> Teacher:
         """Read a checkpoint onto a device, its weights without gradients. Raises `UserError` when it cannot be read."""
+        card = read_own_card(name_or_path, "a teacher")
         model = checkpoint.load(name_or_path)
-        card = model.card
-        assert isinstance(card, Card)
         return cls(model.to(device).requires_grad_(False), sha256(find(name_or_path)), card)
 
 
@@ -81,7 +81,7 @@ def trained_before(recipe: Recipe, ancestors: Ancestors, out: Path) -> Trained |
     """
     if not out.exists():
         return None
-    card = checkpoint.read_card(out)
+    card = read_own_card(out, "the network that was trained before")
     for what, same in (
         ("recipe", recipe.same(card.recipe)),
         ("teacher", card.teacher == ancestors.on_card),
@@ -90,7 +90,7 @@ def trained_before(recipe: Recipe, ancestors: Ancestors, out: Path) -> Trained |
         if not same:
             raise UserError(f"{out} was trained by another {what}; choose another place, or start without resuming")
     last = out.with_suffix(".last.safetensors")
-    return Trained(out, last, card, checkpoint.read_card(last))
+    return Trained(out, last, card, read_own_card(last, "the last epoch of what was trained before"))
 
 
 Epoch = tuple[Mapping[str, Tensor], Mapping[str, float]]

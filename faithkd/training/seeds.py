@@ -11,6 +11,7 @@ from typing import Any
 
 from faithkd.card import Card
 from faithkd.data.records import Dataset
+from faithkd.errors import UserError
 from faithkd.files import atomic
 from faithkd.recipes import Recipe
 from faithkd.training.loop import Say, train
@@ -43,6 +44,8 @@ def train_seeds(
 
     options: of `train`. Raises what `train` raises.
     """
+    if wrong := [seed for seed in seeds if not 0 <= seed < 2**63]:
+        raise UserError(f"seeds must be from 0 to 2^63 - 1, but one is {wrong[0]}; choose others")
     out = Path(out)
     runs = {}
     for seed in seeds:

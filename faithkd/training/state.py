@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from faithkd.errors import UserError
-from faithkd.files import atomic
+from faithkd.torch_files import read_sealed, save_sealed
+
+COPIES, REST = 12, 2**26
+"""How often the weights can be in a state, with what optimisers and critics gather, and bytes of all the rest."""
 
 
 @dataclass
@@ -53,24 +55,87 @@ class State:
 
     def save(self, path: Path) -> None:
         """Write the state; a kill at any moment leaves the one before or this one."""
-        with atomic(path) as file:
-            torch.save({**vars(self), "best": vars(self.best)}, file)
+        save_sealed(path, {**vars(self), "best": vars(self.best)})
 
     @classmethod
-    def load(cls, path: Path, options: dict[str, Any]) -> State:
-        """Read a state that was written under the same options, on the CPU.
+    def load(cls, path: Path, options: dict[str, Any], expected: Mapping[str, Tensor]) -> State:
+        """Read a state that was written under the same options, on the CPU. expected: the weights of a network like the one in training.
 
-        Raises `UserError` when the file is damaged, or names the first option that differs.
+        Raises `UserError` when the file is damaged or something else, or names the first option that differs.
         """
         try:
-            values = torch.load(path, map_location="cpu", weights_only=True)
-            state = cls(**{**values, "best": Best(**values["best"])})
-        except (OSError, RuntimeError, EOFError, TypeError, KeyError, ValueError, pickle.UnpicklingError) as error:
-            raise UserError(f"the state {path} cannot be read; remove it and start without resuming") from error
+            size = sum(tensor.nbytes for tensor in expected.values())
+            values = read_sealed(path, limit=COPIES * size + REST)
+        except UserError as error:
+            raise UserError(f"{error}; {_ANEW.format(path=path)}") from error
+        if not (_has(values, _FIELDS) and _has(values["best"], _BEST)):
+            raise UserError(f"{path} holds something else than the state of a training; {_ANEW.format(path=path)}")
+        state = cls(**{**values, "best": Best(**values["best"])})
         for name, value in options.items():
-            if state.options.get(name) != value:
+            found = state.options.get(name)
+            if type(found) is not type(value) or found != value:
                 raise UserError(
-                    f"the run was started with {name} {state.options.get(name)!r} and cannot be resumed with {value!r}; "
-                    f"give the same option, or start without resuming"
+                    f"the run was started with {name} {found!r} and cannot be resumed with {value!r}; give the same option, or start "
+                    "without resuming"
                 )
         return state
+
+    def check(self, expected: Mapping[str, Tensor], stages: int, epochs: int, attempts: int) -> None:
+        """Raise `UserError` unless it is a state of so many stages, epochs and attempts, of a network with these weights."""
+        late = self.epoch > 0
+        weights = [
+            *((self.trained, self.weights, self.best.weights) if late else ()),
+            *([self.previous] if self.stage else []),
+        ]
+        if not (
+            0 <= self.attempt < attempts
+            and 0 <= self.stage < stages
+            and 0 <= self.epoch <= epochs
+            and self.best.epoch <= epochs
+            and all(_shapes(found) == _shapes(expected) for found in weights if found)
+            and all((self.trained, self.weights, self.optimiser, self.metrics, self.curves) if late else ())
+            and all(
+                {"loss", "held_out_clean", "score"} <= metrics.keys() for metrics in ([self.metrics] if late else [])
+            )
+        ):
+            raise UserError("the state to resume from is that of another network or recipe; start without resuming")
+
+
+_ANEW = "remove {path} and start without resuming"
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[Any, ...]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in weights.items()}
+
+
+def _is_tensors(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(n, str) and isinstance(v, Tensor) for n, v in value.items())
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(n, str) and isinstance(v, int | float) for n, v in value.items())
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= 10**9
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _has(value: Any, fields: Mapping[str, Callable[[Any], bool]]) -> bool:
+    """Is it a dictionary with these fields and no others, each of its kind."""
+    return (
+        isinstance(value, dict) and value.keys() == fields.keys() and all(fits(value[n]) for n, fits in fields.items())
+    )
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "options": _is_table, "attempt": _is_count, "stage": _is_count, "epoch": _is_count, "trained": _is_tensors, "weights": _is_tensors,
+    "averager": _is_table, "optimiser": _is_table, "critic": _is_table, "previous": _is_tensors, "metrics": _is_numbers, "best": _is_table,
+    "curves": lambda value: isinstance(value, list) and all(map(_is_numbers, value)),
+}  # fmt: skip
+_BEST: dict[str, Callable[[Any], bool]] = {
+    "epoch": _is_count, "score": lambda value: isinstance(value, float), "metrics": _is_numbers, "weights": _is_tensors,
+}  # fmt: skip

@@ -40,8 +40,9 @@ def certify(*arguments: object) -> Result:
 
 
 def command(*arguments: object) -> list[str]:
-    """The command line for a process of its own."""
-    return [sys.executable, "-c", "from faithkd.cli.main import main; main(prog_name='faithkd')", *map(str, arguments)]
+    """The command line for a process of its own, which hears Ctrl-C even where this one was started in the background."""
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from faithkd.program import main; main()"
+    return [sys.executable, "-c", begin, *map(str, arguments)]
 
 
 def environment() -> dict[str, str]:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pulp
 import pytest
 import torch
 
@@ -191,6 +192,36 @@ def test_radius_zero(pair, tmp_path):
         assert result.exit_code == 0, result.output
         for line in certificates(folder):
             assert line["emplb"] <= line["faithub"] <= line["emplb"] + 1e-9
+
+
+@pytest.mark.parametrize("method", ["lp-boxes", "lp", "milp"])
+def test_scip_serves_every_method_that_has_programs(method, pair, tmp_path):
+    found = {}
+    for solver in ("scip", "auto"):
+        arguments = [
+            "--method",
+            method,
+            "--solver",
+            solver,
+            "--no-search",
+            "--timeout",
+            100,
+            "--out",
+            tmp_path / solver,
+        ]
+        result = certify(*pair, "--eps", 0.01, "--images", 2, *arguments)
+        assert result.exit_code == 0, result.output
+        found[solver] = [line["faithub"] for line in certificates(tmp_path / solver)]
+    # `milp` leaves a row alone when it could lower FAITHUB by less than 1e-4.
+    assert found["scip"] == pytest.approx(found["auto"], abs=3e-4)
+
+
+def test_a_broken_solver_is_said_before_anything_is_written(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(pulp.PULP_CBC_CMD, "pulp_cbc_path", "/bin/false")
+    arguments = [*pair, "--eps", 0.02, "--images", 1, "--method", "milp", "--solver"]
+    result = certify(*arguments, "cbc", "--out", tmp_path / "run")
+    assert result.exit_code == 1 and "exit status 1" in result.output and not (tmp_path / "run").exists()
+    assert certify(*arguments, "auto", "--out", tmp_path / "run").exit_code == 0
 
 
 def test_fail_above_and_json(pair, tmp_path):

@@ -158,9 +158,9 @@ def test_other_names_are_understood_only_in_an_order_that_is_sure(tmp_path):
         ["fc1", "fc2", "fc3", "fc4", "out"],
     ):
         write(names)
-        assert torch.equal(load(path, "mnist-student")(images), model(images))
+        assert torch.equal(load(path, "mnist-student", mean=0.1307, std=0.3081)(images), model(images))
         write(names, ("bias", "weight"))
-        assert torch.equal(load(path, "mnist-student")(images), model(images))
+        assert torch.equal(load(path, "mnist-student", mean=0.1307, std=0.3081)(images), model(images))
     write(["first", "second", "third", "fourth", "fifth"])
     assert "does not hold the tensors" in refused(path, "mnist-student")
 
@@ -208,24 +208,29 @@ def hostile_files(folder: Path):
         with zipfile.ZipFile(path, "w") as file:
             file.writestr("data.pkl", pickle.dumps(Attack(mark)))
 
-    yield "module", torch_saved(model), "pickle"
-    yield "module-legacy", torch_saved(model, legacy=True), "pickle"
-    yield "attack", torch_saved({"weight": Attack(mark)}), "pickle"
-    yield "attack-legacy", torch_saved(Attack(mark), legacy=True), "pickle"
+    yield "module", torch_saved(model), "torch.save"
+    yield "module-legacy", torch_saved(model, legacy=True), "torch.save"
+    yield "attack", torch_saved({"weight": Attack(mark)}), "torch.save"
+    yield "attack-legacy", torch_saved(Attack(mark), legacy=True), "torch.save"
     for protocol in range(2, 6):
         yield f"pickle-{protocol}", pickled(Attack(mark), protocol), "pickle"
-    yield "pickle-0", pickled(Attack(mark), 0), "not a safetensors"
-    yield "zip", zipped, "pickle"
-    yield "nested", torch_saved({"state_dict": model.state_dict()}), "pickle"
-    yield "list", torch_saved([1, 2]), "pickle"
-    yield "empty", lambda path: path.write_bytes(b""), "not a safetensors"
+    yield "pickle-0", pickled(Attack(mark), 0), "a text file, not a checkpoint"
+    yield "zip", zipped, "a zip archive"
+    yield "nested", torch_saved({"state_dict": model.state_dict()}), "torch.save"
+    yield "list", torch_saved([1, 2]), "torch.save"
+    yield "empty", lambda path: path.write_bytes(b""), "an empty file"
     yield "byte", lambda path: path.write_bytes(b"\x80"), ""
-    yield "text", lambda path: path.write_text("hello, this is no network"), "not a safetensors"
-    yield "npz", lambda path: np.savez(path.open("wb"), a=1), "zip"
+    yield "text", lambda path: path.write_text("hello, this is no network"), "a text file"
+    yield "npz", lambda path: np.savez(path.open("wb"), a=1), "--data"
     yield "no-header", lambda path: path.write_bytes((2).to_bytes(8, "little") + b"{}"), "without faithkd metadata"
-    yield "list-header", lambda path: path.write_bytes((2).to_bytes(8, "little") + b"[]"), "not a safetensors"
-    yield "huge-header", lambda path: path.write_bytes((2**62).to_bytes(8, "little") + b"{}"), "not a safetensors"
-    yield "deep", lambda path: path.write_bytes((90000).to_bytes(8, "little") + b"[" * 90000), "not a safetensors"
+    yield "list-header", lambda path: path.write_bytes((2).to_bytes(8, "little") + b"[]"), "unknown kind"
+    yield "huge-header", lambda path: path.write_bytes((2**62).to_bytes(8, "little") + b"{}"), "truncated"
+    yield "deep", lambda path: path.write_bytes((90000).to_bytes(8, "little") + b"[" * 90000), "unknown kind"
+    yield (
+        "deep-object",
+        lambda path: path.write_bytes((90000).to_bytes(8, "little") + b'{"a":' * 18000),
+        "not a safetensors",
+    )
     yield "folder", lambda path: path.mkdir(), "folder"
     yield "missing", lambda path: None, "there is no file"
 
@@ -298,7 +303,7 @@ def _tensor(name, make):
         ),
         (
             _put("architecture", {"name": "mlp", "arguments": {"hidden": [10**9, 10**9], "input_shape": [9]}}),
-            "needs (1000000000, 9)",
+            "larger than the tensors",
         ),
         (_put("architecture", {"name": "mlp", "arguments": {"hidden": [5], "input_shape": [1, 3, 3]}}), "has besides"),
         (_put("architecture", {"name": "mlp", "arguments": {"hidden": [5, 6, 7], "input_shape": [1, 3, 3]}}), "lacks"),
@@ -308,7 +313,7 @@ def _tensor(name, make):
         (_put("classes", True), "'classes'"),
         (_put("normalisation", {"mean": 0.25}), "positive std"),
         (_put("normalisation", {"mean": 0.25, "std": 0}), "positive std"),
-        (_put("normalisation", {"mean": float("nan"), "std": 1}), "finite mean"),
+        (_put("normalisation", {"mean": float("nan"), "std": 1}), "NaN, which is no number"),
         (_put("normalisation", {"mean": 0.3, "std": 0.5}), "mean and std"),
         (_put("seed", "one"), "'seed'"),
         (_put("metrics", []), "'metrics'"),
@@ -359,6 +364,15 @@ def test_only_data_that_fit_a_network_are_accepted(tmp_path):
         check_data(card, clothes)
     with pytest.raises(UserError, match="shape"):
         check_data(card, replace(digits, images=digits.images[:, :, 2:]))
+    for shape, advice in (
+        ((28, 28, 1), "numpy.moveaxis(images, -1, 1)"),
+        ((784,), "images.reshape(-1, 1, 28, 28)"),
+        ((28, 28), "images.reshape(-1, 1, 28, 28)"),
+        ((3, 28, 28), "choose other data"),
+    ):
+        with pytest.raises(UserError) as caught:
+            check_data(card, replace(digits, images=torch.zeros(2, *shape)))
+        assert advice in str(caught.value)
     np.savez(tmp_path / "own.npz", images=digits.images[:3, 0].numpy(), labels=[0, 1, 11])
     with pytest.raises(UserError, match="10 classes"):
         check_data(card, faithkd.data.load(tmp_path / "own.npz"))

@@ -4,9 +4,11 @@ import gzip
 import hashlib
 import io
 import itertools
+import os
 import pickle
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -163,6 +165,61 @@ def test_damaged_and_foreign_archives_are_refused(tmp_path):
     assert "does not hold test_batch.bin" in refused(lambda: data.load("cifar10", "test", tmp_path))
 
 
+def peak(call) -> int:
+    """The most memory that Python and NumPy had during a call."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def bomb(path: Path, member: tarfile.TarInfo, count: int, size: int = 2**20, before: int = 0) -> None:
+    """An archive with small members first, then a member of `count` pieces of zeros."""
+    with gzip.open(path, "wb", 1) as file:
+        for k in range(before):
+            file.write(tarfile.TarInfo(f"file{k}").tobuf())
+        file.write(member.tobuf())
+        for _ in range(count):
+            file.write(bytes(size))
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_SPARSE])
+@pytest.mark.parametrize("name", ["cifar-10-batches-bin/test_batch.bin", "another"])
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, kind, name):
+    monkeypatch.setattr("faithkd.data.cifar.LARGEST_ARCHIVE", 20 * 2**20)
+    monkeypatch.setattr("faithkd.data.cifar.LARGEST_BATCH", 10 * 2**20)
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, 300 * 2**20
+    bomb(tmp_path / "cifar-10-binary.tar.gz", member, 300)
+    load = lambda: refused(lambda: data.load("cifar10", "test", tmp_path, download=False))  # noqa: E731
+    assert peak(load) < 60 * 2**20
+    assert "cifar-10-binary.tar.gz" in load()
+
+
+def test_an_archive_of_too_many_files_is_refused(tmp_path):
+    bomb(tmp_path / "cifar-10-binary.tar.gz", tarfile.TarInfo("more"), 1, before=2000)
+    assert "more files" in refused(lambda: data.load("cifar10", "test", tmp_path, download=False))
+
+
+def test_a_batch_that_is_too_long_or_no_file(tmp_path):
+    put(tmp_path, "cifar10", "binary", "inner")
+    path = tmp_path / "cifar-10-batches-bin" / "test_batch.bin"
+    with path.open("r+b") as file:
+        file.truncate(2**40)
+    assert "at most 200,000,000 bytes" in refused(lambda: data.load("cifar10", "test", tmp_path, download=False))
+    path.unlink()
+    os.mkfifo(path)
+    assert data.where("cifar10", "test", tmp_path) is None
+
+
+@pytest.mark.parametrize("number", [b"r\xff\xff\xff\x7f", b"p4000000000\n", b"p-3\n"])
+def test_a_pickle_that_numbers_an_object_out_of_reach(tmp_path, number):
+    content = b"\x80\x02}" + number + b"."
+    assert "numbers an object" in refused(lambda: read_python(content, tmp_path, b"labels"))
+
+
 class Harm:
     """What a hostile pickle does when it is read as pickles are: it makes a file."""
 
@@ -193,7 +250,7 @@ def test_pickles_run_nothing(tmp_path):
         (b"\x80\x02C\x01xQ.", "persistent"),
         (array_of(b"}C\x05state", b"I1\nsb"), "no state"),
         (array_of(b"(N}C\x08__call__", b"I1\nstb"), "no state"),
-        (b"", "Ran out of input"),
+        (b"", "not a batch"),
         (b"\x80\x02}", "not a batch"),
     ):
         assert says in refused(lambda content=content: read_python(content, path, b"labels"))

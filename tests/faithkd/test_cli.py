@@ -11,6 +11,7 @@ import torch
 import faithkd
 from faithkd import metrics
 from faithkd.cli.main import COMMANDS
+from faithkd.cli.options import Numbers
 from faithkd.files import sha256
 from faithkd.runs.request import Request, radius_label
 from tests.faithkd.running import environment, run
@@ -157,3 +158,22 @@ def test_radii_are_written_as_people_do(eps, label):
 def test_a_request_survives_json():
     request = Request(eps=(0.1, 8 / 255), index=(3, 5), valid_range=(-1.0, 1.0), architecture=("mnist-teacher",))
     assert Request.from_dict(json.loads(json.dumps(request.to_dict()))) == request
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    ["5-0", "0-99999999999", "0-9999999999999999999999999", "9" * 5000, "1,,2", "-", "1-2-3", "0-600000,0-600000", "x"],
+)
+def test_numbers_that_are_none_or_too_many(numbers):
+    for option in ("--seeds", "--keep-epochs"):
+        result = run("train", "mnist-teacher", option, numbers)
+        assert result.exit_code == 2 and option in result.output
+
+
+def test_numbers_are_listed_in_the_order_given():
+    assert Numbers().convert("4711, 3,5-7,-1", None, None) == (4711, 3, 5, 6, 7, -1)
+
+
+def test_seeds_below_zero_are_refused(tmp_path):
+    result = run("train", "mnist-st", "--data", "mnist-sample", "--seeds", "-1", "--out", tmp_path / "a.safetensors")
+    assert result.exit_code == 1 and "seeds must be" in result.output

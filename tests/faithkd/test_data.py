@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,7 +167,7 @@ def test_unknown_names_are_refused_with_a_suggestion():
     assert "unknown data set" in refused(lambda: data.fetch("cifar-11"))
 
 
-@pytest.mark.parametrize("subfolder", ["mnist", "."])
+@pytest.mark.parametrize("subfolder", ["mnist", "MNIST/raw", "."])
 @pytest.mark.parametrize("compressed", [True, False])
 def test_layouts(small, tmp_path, subfolder, compressed):
     folder = tmp_path / "given" / subfolder
@@ -179,6 +180,28 @@ def test_layouts(small, tmp_path, subfolder, compressed):
     assert dataset.labels.tolist() == list(range(7)) and dataset.positions.tolist() == list(range(7))
     expected = np.random.default_rng(3).integers(0, 256, (7, 28, 28)).astype(np.float32) / np.float32(255)
     assert np.array_equal(dataset.images[:, 0].numpy(), expected)
+
+
+def test_the_file_of_keras(small, tmp_path):
+    rng = np.random.default_rng(5)
+    images, labels = rng.integers(0, 256, (7, 28, 28), dtype=np.uint8), np.arange(7, dtype=np.uint8)
+    other = {"x_train": images[::-1], "y_train": labels[::-1]}
+    (tmp_path / "given").mkdir()
+    np.savez(tmp_path / "given" / "mnist.npz", x_test=images, y_test=labels, **other)
+    dataset = data.load("mnist", data_dir=tmp_path / "given", download=False)
+    assert dataset.labels.tolist() == list(range(7)) and dataset.mean == MNIST.mean
+    assert np.array_equal(dataset.images[:, 0].numpy(), images.astype(np.float32) / np.float32(255))
+    for images_, labels_, says in (
+        (images[:6], labels[:6], "holds 6 items"),
+        (images / 255, labels, "uint8"),
+        (images, labels + 9, "holds the label 15"),
+        (images, labels.astype(int) + 256, "holds the label 262"),
+        (images[0], labels, "(28, 28)"),
+    ):
+        np.savez(tmp_path / "given" / "mnist.npz", x_test=images_, y_test=labels_)
+        assert says in refused(lambda: data.load("mnist", data_dir=tmp_path / "given", download=False))
+    np.savez(tmp_path / "given" / "mnist.npz", images=images, labels=labels)
+    assert data.where("mnist", "test", tmp_path / "given") is None
 
 
 def test_order_of_places(small, tmp_path, monkeypatch):
@@ -254,7 +277,7 @@ IMAGES, LABELS = (file.name for file in MNIST.files["test"])
         (IMAGES, b"", "not an IDX file"),
         (IMAGES, b"\x1f\x8b" + bytes(50), "damaged or truncated gzip"),
         (IMAGES, idx(np.zeros((7, 28, 28)))[:-1], "promises 5488"),
-        (IMAGES, idx(np.zeros((7, 28, 28))) + b"0", "holds 5489 bytes"),
+        (IMAGES, idx(np.zeros((7, 28, 28))) + b"0", "holds more than 5488 bytes"),
         (IMAGES, idx(np.zeros((6, 28, 28))), "holds 6 items"),
         (IMAGES, idx(np.zeros((7, 32, 32))), "shape (32, 32)"),
         (IMAGES, idx(np.zeros(7)), "not an IDX file"),
@@ -267,6 +290,49 @@ IMAGES, LABELS = (file.name for file in MNIST.files["test"])
 def test_damaged_and_wrong_files_are_refused(small, file, content, says):
     (small / file).write_bytes(content)
     assert says in refused(lambda: data.load("mnist", data_dir=small, download=False))
+
+
+def peak(call) -> int:
+    """The most memory that Python and NumPy had during a call."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [(2**31, 2**10, 2**10), (2**32 - 1,) * 3, (0, 28, 28), (2**20, 2**5, 2**5)])
+def test_an_idx_file_that_promises_too_much_or_nothing(tmp_path, shape):
+    for pack in (bytes, gzip.compress):
+        (tmp_path / "any").write_bytes(pack(struct.pack(">4B3I", 0, 0, 8, 3, *shape) + bytes(1000)))
+        assert peak(lambda: refused(lambda: read_idx(tmp_path / "any", 3))) < 2**20
+        assert "promises" in refused(lambda: read_idx(tmp_path / "any", 3))
+
+
+def test_an_idx_file_that_unpacks_to_more_than_it_promises(tmp_path):
+    with gzip.open(tmp_path / "any", "wb", 1) as file:
+        file.write(struct.pack(">4B3I", 0, 0, 8, 3, 7, 28, 28))
+        for _ in range(200):
+            file.write(bytes(2**20))
+    assert peak(lambda: refused(lambda: read_idx(tmp_path / "any", 3))) < 2**20
+    assert "more than 5488 bytes" in refused(lambda: read_idx(tmp_path / "any", 3))
+
+
+def test_an_idx_file_with_a_wrong_sum_is_damaged(tmp_path):
+    content = bytearray(gzip.compress(idx(np.arange(60).reshape(5, 4, 3))))
+    content[-8] ^= 1
+    (tmp_path / "any").write_bytes(content)
+    assert "damaged" in refused(lambda: read_idx(tmp_path / "any", 3))
+
+
+def test_special_files_among_the_data_do_not_keep_one_waiting(small, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for kind in ("pipe", "/dev/zero"):
+        (small / LABELS).unlink()
+        (small / LABELS).symlink_to(tmp_path / kind)
+        assert LABELS in refused(lambda: data.load("mnist", data_dir=small, download=False))
+    assert "named pipe" in refused(lambda: read_idx(tmp_path / "pipe", 1))
 
 
 # Download
@@ -362,7 +428,7 @@ GOOD = {"images": np.full((3, 2, 2), 0.5), "labels": np.array([0, 1, 2])}
         ({**GOOD, "labels": np.array([0, 1])}, "shape (3,)"),
         ({**GOOD, "labels": np.array([[0], [1], [2]])}, "shape (3,)"),
         ({**GOOD, "labels": np.array([0.0, 1.0, 2.0])}, "integers"),
-        ({**GOOD, "labels": np.array(["a", "b", "c"])}, "integers"),
+        ({**GOOD, "labels": np.array(["a", "b", "c"])}, "plain numbers"),
         ({**GOOD, "labels": np.array([0, -1, 2])}, "count from 0"),
         ({**GOOD, "classes": 2}, "at least 3"),
         ({**GOOD, "classes": np.array([3, 3])}, "one integer"),
@@ -381,7 +447,7 @@ def test_npz_files_that_cannot_be_read_are_refused(tmp_path):
     content = path.read_bytes()
     for wrong in (b"", b"text", content[:-40], content[:60], content[:100] + bytes(60) + content[160:]):
         path.write_bytes(wrong)
-        assert "not a readable .npz" in refused(lambda: data.load(path))
+        assert "numpy.savez" in refused(lambda: data.load(path))
     np.savez(path, **GOOD)
     assert "a smaller and a larger number" in refused(lambda: data.load(path, valid_range=(1.0, 0.0)))
     folder = tmp_path / "folder.npz"

@@ -17,6 +17,7 @@ from torch import nn
 from faithkd import UserError, distillation
 from faithkd.distillation import METHODS, TEACHERS, Adversary, Method, adversarial_objective, kl
 from faithkd.distillation.igam import critic, critic_loss
+from faithkd.imports import load_module
 from faithkd.training.terms import judgements, student_terms, teacher_terms
 
 Arrays = dict[str, Any]
@@ -435,7 +436,7 @@ def test_a_method_of_one_s_own_is_registered_once(tmp_path: Path, monkeypatch: p
     path = tmp_path / "own_method.py"
     path.write_text(OWN)
     for _ in range(2):
-        distillation.load_module(str(path))
+        load_module(str(path))
     assert distillation.find_method("mine-of-the-test").loss is METHODS["sd"].loss
     with pytest.raises(UserError, match="known already"):
         distillation.register(replace(METHODS["sd"], citation="another"))
@@ -443,4 +444,4 @@ def test_a_method_of_one_s_own_is_registered_once(tmp_path: Path, monkeypatch: p
         distillation.register(replace(METHODS["sd"], name="coloured", needs=("colour",)))
     for missing in (str(tmp_path / "none.py"), "no_such_module_of_the_test"):
         with pytest.raises(UserError, match="there is no"):
-            distillation.load_module(missing)
+            load_module(missing)

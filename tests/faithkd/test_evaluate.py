@@ -209,7 +209,7 @@ def test_the_page_and_the_terminal_show_what_the_records_hold(pair, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--attack", "pgd-5", "--attack", "magic", "--eps", 0.1), "Unknown attack"),
+        (("--attack", "pgd-5", "--attack", "magic", "--eps", 0.1), "unknown attack"),
         (("--eps", -0.1), "radius"),
         (("--teacher", "nobody", "--eps", 0.1), "nobody"),
     ],

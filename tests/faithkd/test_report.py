@@ -1,16 +1,22 @@
 """Reports: the page stands alone and says what the certificates say; odd runs do not break it."""
 
+import io
 import json
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from rich.console import Console
 
 from faithkd import UserError
+from faithkd.cli.tables import terminal_table
+from faithkd.pages.tables import Table
 from faithkd.report import write_report
 from faithkd.report.figures import intervals
+from faithkd.report.tables import run_table
 from faithkd.runs import read_run
 from tests.faithkd.made_up import made_up_run
 from tests.faithkd.pages import Page
@@ -104,3 +110,42 @@ def test_runs_side_by_side(finished, pair, tmp_path):
     assert {"finished", "wide", "crown", "interval"} <= set(page.cells)
     other = made_up_run(tmp_path / "other", [0.1], [0.2], unit="normalised")
     assert run("report", finished, other).exit_code == 1
+
+
+def printed(table: Table, width: int) -> str:
+    """What a terminal of that width shows."""
+    console = Console(width=width, file=io.StringIO())
+    console.print(terminal_table(table, width))
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 79, 80, 81, 110, 200])
+@pytest.mark.parametrize("name", ["radius (normalised)", "network"])
+def test_a_terminal_of_any_width_shows_every_figure(width, name):
+    columns = (name, "EMPLB", "FAITHUB", "gap", "imitation", "agreement", "searched", "time")
+    first = "0.05" if name != "network" else "a-network-with-a-long-name" * 3
+    cells = (
+        first,
+        "0.099 ± 0.183",
+        "0.120 ± 0.212",
+        "0.0217",
+        "1000 / 2000 / 3000",
+        "91.0 to 92.5 %",
+        "93.5 %",
+        "12345.6 s",
+    )
+    text = printed(Table(tuple((column, "") for column in columns), (cells,)), width)
+    assert max(map(len, text.splitlines())) <= width and "…" not in text
+    # Folded cells stand in one column: read down, every letter of every cell is there.
+    shown, wanted = Counter("".join(text.split())), Counter("".join("".join(cells).split()))
+    assert wanted <= shown
+    if width >= 40:
+        for figure in ("0.099", "0.183", "0.120", "0.212", "0.0217", "91.0", "92.5", "93.5", "12345.6"):
+            assert figure in text
+
+
+def test_the_usual_table_is_one_row_a_radius_on_eighty_columns(finished):
+    table = run_table([read_run(finished).summary])
+    text = printed(table, 80)
+    head = next(line for line in text.splitlines() if "EMPLB" in line)
+    assert all(name in head for name, _ in table.columns if "radius" not in name and name != "images")

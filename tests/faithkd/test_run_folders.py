@@ -30,7 +30,7 @@ from tests.faithkd.test_engines import started, wait_for
 from tests.faithkd.test_tampering import within
 
 OLD = ROOT / "tests" / "reference" / "format-1"
-ASKED = ("--eps", 0.01, "--eps", 0.02, "--images", 27, "--method", "crown")
+ASKED = ("--no-search", "--eps", 0.01, "--eps", 0.02, "--images", 27, "--method", "crown")
 """Two radii of two parts each."""
 
 
@@ -148,7 +148,7 @@ def test_a_kill_while_an_older_run_is_brought_up_to_date(moments, tmp_path, name
     assert certify("--resume", "--out", folder).exit_code == 0
     copies = list(moments.stop().values())
     assert len(copies) > 15
-    for copy in copies[::2]:
+    for copy in copies[::4]:
         assert read_run(copy).certificates
         assert certify("--resume", "--out", copy).exit_code == 0
         assert untimed(copy) == untimed(folder)
@@ -298,7 +298,7 @@ def test_a_second_writer_is_refused_until_the_first_has_ended(whole, pair, tmp_p
     wait_for(lambda: (folder / "summary.json").exists() and (folder / ".lock").read_text(), process)
     for result in (certify("--resume", "--out", folder), certify(*pair, *ASKED, "--out", folder)):
         assert result.exit_code == 1
-    assert f"Process {process.pid} on " in said(certify("--resume", "--out", folder))
+    assert f"process {process.pid} on " in said(certify("--resume", "--out", folder))
     shards = [tmp_path / f"shard{k}" for k in (1, 2)]
     for k, shard in enumerate(shards, start=1):
         assert certify(*pair, *ASKED, "--shard", f"{k}/2", "--out", shard).exit_code == 0
@@ -310,7 +310,7 @@ def test_a_second_writer_is_refused_until_the_first_has_ended(whole, pair, tmp_p
     # The lock went with the process, though its file is still there.
     assert (folder / ".lock").exists()
     with RunFolder.open(folder):
-        assert f"Process {os.getpid()} on " in said(certify("--resume", "--out", folder))
+        assert f"process {os.getpid()} on " in said(certify("--resume", "--out", folder))
     assert not (folder / ".lock").exists()
 
 
@@ -349,7 +349,7 @@ def test_a_study_has_one_writer(tmp_path):
     folder = damage.copied(OLD / "study", tmp_path / "study")
     before = (folder / "study.json").read_bytes()
     lock = Lock(folder)
-    assert f"Process {os.getpid()} on " in said(run("benchmark", "mnist", "--resume", "--out", folder))
+    assert f"process {os.getpid()} on " in said(run("benchmark", "mnist", "--resume", "--out", folder))
     assert (folder / "study.json").read_bytes() == before
     assert run("report", folder).exit_code == 0
     lock.release()

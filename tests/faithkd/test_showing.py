@@ -173,7 +173,7 @@ def test_brackets_in_a_table_are_shown_not_obeyed(monkeypatch):
     )
     shown = console()
     shown.file = io.StringIO()
-    shown.print(terminal_table(table, names_first=True))
+    shown.print(terminal_table(table, shown.width))
     text = shown.file.getvalue()
     assert "[red]x[/red] :smile: [link=http://x]y[/link]\\x1b[31m" in text and "[/]" in text and "name [bold]" in text
 

@@ -281,13 +281,13 @@ def test_trained_networks_are_taken_up_when_recipe_and_seed_match(tmp_path, monk
     study = plan("mnist", students=("sd",), networks="trained")
     first = networks.resolve(study, tmp_path, 1, lambda message: None)
     cards = {name: read_card(path) for name, path in first.items()}
-    described = networks.describe(first)
+    described = networks.describe(first, 0.3081)
     assert cards["sd"].teacher == described["teacher"].sha256 and described["sd"].recipe == "as packaged"
     before = {name: Path(path).stat().st_mtime_ns for name, path in first.items()}
     assert networks.resolve(study, tmp_path, 1, lambda message: None) == first
     assert {name: Path(path).stat().st_mtime_ns for name, path in first.items()} == before
     short["sd"] |= {"seed": 7}
-    assert networks.describe(first)["sd"].recipe == "mnist-sd, changed"
+    assert networks.describe(first, 0.3081)["sd"].recipe == "mnist-sd, changed"
     with pytest.raises(UserError, match="another recipe"):
         networks.resolve(study, tmp_path, 1, lambda message: None)
 

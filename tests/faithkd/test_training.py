@@ -123,7 +123,7 @@ def test_resuming_under_other_options_names_the_option(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="images"):
         train(SHORT, IMAGES.take(slice(0, 1500)), out, device="cpu", resume=True)
     out.with_suffix(".state").write_bytes(b"PK nonsense")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is damaged"):
         train(SHORT, IMAGES, out, device="cpu", resume=True)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tests.support import REFERENCE, grid, random_network, reference_network, reference_region, samples
-from verify import LayerBounds, Region, ReluNetwork, Unsupported, bounds
+from verify import LayerBounds, Region, ReluNetwork, bounds
 from verify.crown import upper_bound
 from verify.lagrangian import lagrangian_bound
 from verify.linear import lp_boxes_core, lp_core, lp_differences, lp_rows, lp_upper_bound
@@ -17,7 +17,7 @@ from verify.programs import add_inputs, add_network
 from verify.softmax import confidence_bounds, difference_rows, query_bounds
 from verify.solvers import Limits, Program, open_session
 
-LINEAR = ["gurobi", "highs", "cbc"]
+LINEAR = ["gurobi", "highs", "cbc", "scip"]
 SHAPES = [[3, 6, 4], [3, 5, 6, 4], [3, 4], [3, 7, 5, 6, 3]]
 
 
@@ -72,12 +72,6 @@ def test_lp_is_between_the_exact_rows_and_crown_on_the_reference_networks(solver
         assert abs(float(proved[1, 0]) - optimum) <= 1e-6
 
 
-def test_scip_is_refused_for_linear_programs() -> None:
-    network, region = random_network([3, 4, 3], 0), region_of(3, 1, 0.1)
-    with pytest.raises(Unsupported, match="choose gurobi, highs or cbc"):
-        lp_differences(network, region, solver="scip")
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_any_multipliers_are_sound(seed: int) -> None:
     network = random_network([4, 8, 7, 5], seed, 1.5)
@@ -106,7 +100,7 @@ def test_boxes_and_differences_enclose_samples_for_every_image() -> None:
     assert (differences <= upper[:, None]).all()
 
 
-@pytest.mark.parametrize("solver", [*LINEAR, "scip"])
+@pytest.mark.parametrize("solver", LINEAR)
 @pytest.mark.parametrize("sizes", [[2, 6, 5, 3], [2, 4, 4, 4, 3], [2, 3]])
 def test_exact_rows_meet_a_fine_grid(solver: str, sizes: list[int]) -> None:
     network = random_network(sizes, 8, 1.5)
@@ -137,7 +131,7 @@ def test_exact_rows_agree_with_the_reference(solver: str, name: str) -> None:
         assert float(crown) >= found - 1e-5
 
 
-@pytest.mark.parametrize("solver", [*LINEAR, "scip"])
+@pytest.mark.parametrize("solver", LINEAR)
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.3])
 def test_a_row_stopped_by_its_limit_has_a_bound_above_what_is_attained(solver: str, seconds: float) -> None:
     network, region = reference_network("rt"), reference_region(0.2)[1]

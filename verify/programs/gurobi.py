@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from verify.solvers.interruptible import interruptible
 from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, SolverUnavailable, refuse_nonlinear
 
 # The licence that comes with the package takes so many variables and so many rows.
@@ -19,6 +23,7 @@ class GurobiSession:
     def __init__(self, program: Program, *, threads: int = 1) -> None:
         refuse_nonlinear(program, "Gurobi")
         gurobi = _import()
+        _check_licence_file()
         self._gurobi, self._size, self._program = gurobi, program.size, program
         try:
             self._environment = gurobi.Env(params={"OutputFlag": 0})
@@ -29,6 +34,7 @@ class GurobiSession:
         model.Params.MIPGap = 0.0
         model.Params.OptimalityTol = 1e-9
         model.Params.FeasibilityTol = 1e-9
+        self._binary = program.binary
         kinds = [gurobi.GRB.BINARY if binary else gurobi.GRB.CONTINUOUS for binary in program.binary]
         self._variables = list(model.addVars(len(kinds), lb=program.lower, ub=program.upper, vtype=kinds).values())
         self._rows: list[Any] = []
@@ -46,18 +52,23 @@ class GurobiSession:
             self.maximise(np.empty(0, np.int64), np.empty(0), Limits(seconds=0.0))
 
     def maximise(self, columns: Integers, values: Floats, limits: Limits) -> Outcome:
-        """See `Session`; `ObjBound` is the bound, whatever the status."""
+        """See `Session`; `ObjBound` is the bound of a run that ended by itself or at the limit."""
         model, gurobi = self._model, self._gurobi
         model.setObjective(self._linear(columns, values), gurobi.GRB.MAXIMIZE)
         model.Params.TimeLimit = max(limits.seconds, 0.0)
         model.Params.MIPGapAbs = limits.gap
         model.Params.Cutoff = limits.cutoff
         try:
-            model.optimize()
+            if any(self._binary):
+                interruptible(model.optimize, model.terminate)
+            else:
+                model.optimize()
         except gurobi.GurobiError as error:
             raise _unavailable(error, self._size) from error
         if model.Status == gurobi.GRB.INTERRUPTED:
             raise KeyboardInterrupt  # Gurobi takes Ctrl-C for itself.
+        if model.Status not in (gurobi.GRB.OPTIMAL, gurobi.GRB.TIME_LIMIT, gurobi.GRB.CUTOFF):
+            return Outcome(float("inf"), False)
         closed = model.Status == gurobi.GRB.OPTIMAL
         point = np.array(model.getAttr("X", self._variables)) if model.SolCount else None
         if model.Status == gurobi.GRB.CUTOFF:
@@ -85,6 +96,19 @@ def _import() -> Any:
             "the solver Gurobi is not installed; install it with pip install 'faithkd[gurobi]'"
         ) from error
     return gurobipy
+
+
+def _check_licence_file() -> None:
+    """Gurobi would read from a pipe in the place of its licence for ever."""
+    named = os.environ.get("GRB_LICENSE_FILE", "")
+    try:
+        is_file = stat.S_ISREG(Path(named).stat().st_mode)
+    except (OSError, ValueError):  # What is not there Gurobi itself reports, or does without.
+        return
+    if not is_file and named:
+        raise SolverUnavailable(
+            f"Gurobi's licence was expected in the file {named} (GRB_LICENSE_FILE), which is no file; mend it or choose solver 'highs'"
+        )
 
 
 def _finite(bound: float) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from verify.solvers.interruptible import interruptible
 from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, SolverUnavailable, refuse_nonlinear
 
 
@@ -23,6 +25,7 @@ class HighsSession:
         model.setOptionValue("mip_rel_gap", 0.0)
         model.setOptionValue("primal_feasibility_tolerance", 1e-9)
         model.setOptionValue("dual_feasibility_tolerance", 1e-9)
+        model.HandleUserInterrupt = any(program.binary)
         model.passModel(self._linear_program())
 
     def maximise(self, columns: Integers, values: Floats, limits: Limits) -> Outcome:
@@ -33,13 +36,16 @@ class HighsSession:
         model.changeColsCost(len(costs), np.arange(len(costs), dtype=np.int32), costs)
         model.setOptionValue("mip_abs_gap", limits.gap)
         model.setOptionValue("time_limit", max(limits.seconds, 0.0))
-        model.run()
+        solve = partial(interruptible, model.run, model.cancelSolve) if any(self._program.binary) else model.run
+        if solve() == self._highs.HighsStatus.kError:
+            raise SolverUnavailable("the solver HiGHS stopped with an error; choose solver 'gurobi' or 'cbc'")
         info, status, solution = model.getInfo(), model.getModelStatus(), model.getSolution()
         closed = status == statuses.kOptimal
         point = np.array(solution.col_value) if info.primal_solution_status == 2 else None
         if any(self._program.binary):
-            bound = info.mip_dual_bound
-            return Outcome(bound if np.isfinite(bound) else float("inf"), closed, point, None, int(info.mip_node_count))
+            proved = status in (statuses.kOptimal, statuses.kTimeLimit) and np.isfinite(info.mip_dual_bound)
+            bound = float(info.mip_dual_bound) if proved else float("inf")
+            return Outcome(bound, closed, point, None, int(info.mip_node_count))
         if not closed:
             return Outcome(float("inf"), False)
         return Outcome(info.objective_function_value, True, point, np.array(solution.row_dual))

@@ -15,7 +15,7 @@ Integers = NDArray[np.int64]
 
 
 class SolverUnavailable(Unsupported):
-    """A solver that is not installed, not licensed, or too small for the program; the message says what to do."""
+    """A solver that is not installed, not licensed, too small for the program, or fails; the message says what to do."""
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Session(Protocol):
     """One program held by one solver, to be maximised for one objective after another."""
 
     def maximise(self, columns: Integers, values: Floats, limits: Limits) -> Outcome:
-        """Maximise `values . v[columns]` within the limits."""
+        """Maximise `values . v[columns]` within the limits. Raises `SolverUnavailable` when the solver fails."""
         ...
 
     def close(self) -> None:

@@ -1,20 +1,63 @@
-"""SCIP through PySCIPOpt: the only solver here that takes exponentials, so that it can solve a pair's whole program."""
+"""SCIP through PySCIPOpt: the only solver here that takes exponentials, so that it can solve a pair's whole program.
+
+A linear program goes to SCIP's own solver of linear programs, which has multipliers for every row; SCIP drops rows that it can do without.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, SolverUnavailable
+from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, Session, SolverUnavailable
+
+
+def scip_session(program: Program, *, threads: int = 1) -> Session:
+    """The session that suits the program."""
+    if any(program.binary) or program.exponentials or program.reciprocals:
+        return ScipSession(program)
+    return LinearSession(program)
+
+
+class LinearSession:
+    """A linear program, warm-started from one objective to the next."""
+
+    def __init__(self, program: Program) -> None:
+        self._scip = scip = _import()
+        self._linear = linear = scip.LP(sense="maximize")
+        linear.addCols([[] for _ in program.lower], lbs=program.lower, ubs=program.upper)
+        entries = [list(zip(columns.tolist(), values.tolist(), strict=True)) for columns, values in program.rows]
+        infinity = linear.infinity()
+        lower, upper = (np.clip(sides, -infinity, infinity) for sides in (program.row_lower, program.row_upper))
+        linear.addRows(entries, lower.tolist(), upper.tolist())
+        self._columns: Integers = np.empty(0, np.int64)
+
+    def maximise(self, columns: Integers, values: Floats, limits: Limits) -> Outcome:
+        """See `Session`."""
+        linear = self._linear
+        for column in self._columns.tolist():
+            linear.chgObj(column, 0.0)
+        for column, value in zip(columns.tolist(), values.tolist(), strict=True):
+            linear.chgObj(column, value)
+        self._columns = columns
+        with _failures():
+            value = linear.solve(dual=True)
+        if not (linear.isPrimalFeasible() and linear.isDualFeasible()):
+            return Outcome(float("inf"), False)
+        return Outcome(value, True, np.array(linear.getPrimal()), np.array(linear.getDual(), dtype=np.float64))
+
+    def close(self) -> None:
+        """Free the program."""
+        self._linear.clear()
 
 
 class ScipSession:
     """A SCIP model of one program."""
 
-    def __init__(self, program: Program, *, threads: int = 1) -> None:
+    def __init__(self, program: Program) -> None:
         self._scip = scip = _import()
-        self._threads = threads
         self._model = model = scip.Model()
         model.hideOutput()
         self._variables = [
@@ -40,8 +83,11 @@ class ScipSession:
         model.setParam("limits/absgap", limits.gap)
         model.setParam("limits/gap", 0.0)
         model.setObjlimit(max(limits.cutoff, -model.infinity()))
-        model.optimize()
+        with _failures():
+            model.optimize()
         status = model.getStatus()
+        if status == "userinterrupt":
+            raise KeyboardInterrupt  # SCIP takes Ctrl-C for itself.
         nodes = int(model.getNTotalNodes())
         if status == "infeasible":
             return Outcome(
@@ -60,6 +106,15 @@ class ScipSession:
     def _linear(self, columns: Integers, values: Floats) -> Any:
         pairs = zip(columns.tolist(), values.tolist(), strict=True)
         return self._scip.quicksum(value * self._variables[column] for column, value in pairs)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """PySCIPOpt raises plain exceptions of many kinds for whatever SCIP says."""
+    try:
+        yield
+    except Exception as error:
+        raise SolverUnavailable(f"the solver SCIP stopped ({error}); choose another solver") from error
 
 
 def _import() -> Any:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from verify.crown import crown_bounds
-from verify.errors import Unsupported
 from verify.interval import LayerBounds
 from verify.lagrangian import lagrangian_bound
 from verify.network import ReluNetwork
@@ -121,10 +120,6 @@ def _both(
 
 def _multipliers(network: ReluNetwork, region: Region, bounds: LayerBounds, rows: Tensor, solver: str) -> list[Tensor]:
     """The optimal multipliers of every row's program, one `(1, r, n_k)` tensor a hidden layer; zeros where there are none."""
-    if solver == "scip":
-        raise Unsupported(
-            "solver 'scip' gives no multipliers, which linear programs are proved from; choose gurobi, highs or cbc"
-        )
     program = Program()
     encoded = add_network(program, network, bounds, add_inputs(program, region), exact=False)
     found = [np.zeros((len(rows), len(places))) for places in encoded.dense_rows]
@@ -135,7 +130,7 @@ def _multipliers(network: ReluNetwork, region: Region, bounds: LayerBounds, rows
                 continue
             columns, values, _ = encoded.objective(row)
             outcome = session.maximise(columns, values, Limits())
-            if outcome.multipliers is not None:
+            if outcome.multipliers is not None and np.isfinite(outcome.multipliers).all():
                 for layer, given in zip(found, encoded.multipliers(outcome.multipliers), strict=True):
                     layer[place] = given
     finally:

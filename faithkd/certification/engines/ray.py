@@ -20,6 +20,7 @@ import torch
 from faithkd.certification.engines import Proved, Watch
 from faithkd.certification.job import Job
 from faithkd.errors import UserError
+from faithkd.imports import modules
 from faithkd.runs.arrays import Arrays
 from faithkd.runs.parts import Part
 from faithkd.runs.records import Certificate
@@ -39,6 +40,9 @@ def prove(job: Job, parts: Sequence[Part], workers: int | None, watch: Watch) ->
     needs: dict[str, Any] = {"num_cpus": 1, "num_gpus": 1 if job.request.device == "cuda" else 0}
     task = ray.remote(**needs, max_retries=RETRIES)(_prove)
     board: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board).remote()
+    for module in modules():
+        # A network of one's own travels with its code: the other machines need not have the file.
+        ray.cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
     shared = ray.put(job)
     todo = list(reversed(parts))
     running: dict[Any, Part] = {}

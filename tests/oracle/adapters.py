@@ -1,0 +1,208 @@
+"""The one place that knows where `verify` keeps the parts that are checked: networks, questions, and the parts of a proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+import verify
+from tests.oracle.cases import Case, Floats, Weights
+from verify.engine import Cut, Engine
+from verify.heads import Head
+from verify.methods import METHODS, Unsound, chain_of, prepare
+from verify.problem import Options, Problem
+from verify.rounding import outward
+from verify.rows import Rows, r_bounds
+from verify.schedule import Schedule
+from verify.splits import narrow, split
+from verify.tightening import narrow_inputs, tighten
+
+__all__ = ["METHODS", "Rows", "Unsound", "narrow", "network", "queries"]
+
+# What a bound that rests on a solver may miss the truth by.
+SOLVER_TOLERANCE = 1e-5
+
+
+@lru_cache(maxsize=8)
+def network(weights: Weights) -> verify.ReluNetwork:
+    """A network that `verify` takes as it is, or reads from a module where its inputs are scaled."""
+    if weights.scaling is not None:
+        return verify.ReluNetwork.from_module(module(weights), (weights.weights[0].shape[1],))
+    biases = tuple(torch.from_numpy(bias.copy()) for bias in weights.biases)
+    return verify.ReluNetwork(
+        tuple(torch.from_numpy(weight.copy()) for weight in weights.weights),
+        biases,
+        tuple(torch.zeros_like(bias) for bias in biases),
+    )
+
+
+def module(weights: Weights) -> nn.Sequential:
+    """The same as a torch module in float32."""
+    layers: list[nn.Module] = [nn.Flatten(), *([] if weights.scaling is None else [Scaling(*weights.scaling)])]
+    for weight, bias in zip(weights.weights, weights.biases, strict=True):
+        linear = nn.Linear(weight.shape[1], weight.shape[0])
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(weight))
+            linear.bias.copy_(torch.from_numpy(bias))
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+class Scaling(nn.Module):
+    """Inputs times a number and moved by one, each its own."""
+
+    def __init__(self, scale: Floats, shift: Floats) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.from_numpy(scale).float())
+        self.register_buffer("shift", torch.from_numpy(shift).float())
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Scale and shift."""
+        return self.scale, self.shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(n, inputs)` to the same."""
+        return x * self.scale + self.shift
+
+
+def question(case: Case) -> tuple[Tensor, float | Tensor]:
+    """Images and radius as `verify` takes them."""
+    eps = case.eps if isinstance(case.eps, float) else torch.from_numpy(case.eps)
+    return torch.from_numpy(case.images), eps
+
+
+def tolerance(method: str) -> float:
+    """What the method's label allows."""
+    return SOLVER_TOLERANCE if METHODS[method].proof == "solver" else 0.0
+
+
+def region(case: Case) -> verify.Region:
+    """The region of a case."""
+    images, eps = question(case)
+    return verify.Region.ball(images, eps, case.valid_range)
+
+
+def queries(case: Case, method: str, limits: dict[str, float]) -> Floats:
+    """Bounds `(n, C, 2)` of every query by a method and the cheaper ones before it, without any search."""
+    problem = problem_of(case, limits)
+    best = problem.emplb.new_ones((len(problem.region), problem.classes, 2))
+    for name in chain_of(method):
+        best = torch.minimum(best, METHODS[name].core(problem, best).queries)
+    found: Floats = best.numpy()
+    return found
+
+
+def problem_of(case: Case, limits: dict[str, float] | None = None) -> Problem:
+    """The problem that every method is given."""
+    return prepare(network(case.teacher), network(case.student), region(case), Options(**(limits or {})))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A linear bound of the head: the value and its error `(n,)`, and coefficients `(n, C)` of (up, down)."""
+
+    value: Floats
+    error: Floats
+    up: Floats
+    down: Floats
+
+
+def head_rows(label: Tensor, sign: Tensor, d_lower: Tensor, d_upper: Tensor) -> Rows:
+    """Rows without hidden neurons: boxes `(n, 2, C)` of the teacher's and the student's `z_j - z_label`, rounded outward."""
+    classes = d_lower.shape[2]
+    is_label = torch.nn.functional.one_hot(label, classes).to(torch.bool)[:, None]
+    d_lower, d_upper = d_lower.masked_fill(is_label, 0.0), d_upper.masked_fill(is_label, 0.0)
+    r_lower, r_upper = r_bounds(d_lower, d_upper, is_label)
+    low, high = (torch.cat((d.flatten(1), r), dim=1) for d, r in ((d_lower, r_lower), (d_upper, r_upper)))
+    return Rows(torch.zeros_like(label), label, sign, outward(low, upper=False), outward(high, upper=True), classes, 0)
+
+
+def with_lse(rows: Rows, low: Tensor, high: Tensor) -> Rows:
+    """The rows with other boxes `(n, 2)` of the teacher's and the student's LSE, where these are narrower."""
+    lower, upper = rows.lower.clone(), rows.upper.clone()
+    lower[:, -2:] = torch.maximum(lower[:, -2:], outward(low, upper=False))
+    upper[:, -2:] = torch.minimum(upper[:, -2:], outward(high, upper=True))
+    return rows.boxed(lower, upper)
+
+
+def head_start(rows: Rows, up: Tensor, down: Tensor) -> Tensor:
+    """Free numbers `(n, 2 + 3 C)` with which the head touches at these differences."""
+    return Head.start(rows.boxes(torch.float64), (up, down))
+
+
+def head(rows: Rows, free: Tensor) -> Bounds:
+    """The head's bound of `p_up - p_down` at any free numbers."""
+    own = Head(rows.boxes(torch.float64))
+    point = own.at(free)
+    return Bounds(*(t.numpy() for t in (point.value, own.error(point), point.up, point.down)))
+
+
+def lse_box(rows: Rows) -> tuple[Floats, Floats]:
+    """`(n, 2)` each: what is known of the teacher's and of the student's LSE."""
+    return tuple(t[:, rows.head][:, -2:].double().numpy() for t in (rows.lower, rows.upper))  # type: ignore[return-value]
+
+
+def difference_box(rows: Rows) -> tuple[Floats, Floats]:
+    """`(n, 2, C)` each: what is known of the teacher's and of the student's `z_j - z_label`."""
+    sides = [t[:, rows.head][:, :-2].reshape(len(rows), 2, rows.classes) for t in (rows.lower, rows.upper)]
+    return tuple(side.double().numpy() for side in sides)  # type: ignore[return-value]
+
+
+def input_box(parts: Cuts) -> tuple[Floats, Floats]:
+    """`(n, d)` each: the box of inputs that every row covers."""
+    boxes = parts.engine.inputs.of(parts.rows)
+    return boxes.lower[boxes.index].numpy(), boxes.upper[boxes.index].numpy()
+
+
+def hidden_box(rows: Rows) -> tuple[Floats, Floats]:
+    """`(n, width)` each: what is known of the hidden neurons, the teacher's layers and then the student's."""
+    return rows.lower[:, : rows.width].double().numpy(), rows.upper[:, : rows.width].double().numpy()
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """The parts of a joint proof for one case: every query of every image over its whole region."""
+
+    engine: Engine
+    rows: Rows
+
+    @classmethod
+    def of(cls, case: Case) -> Cuts:
+        """Rows from the bounds with optimised slopes."""
+        problem = problem_of(case)
+        engine = Engine(problem)
+        image, label, sign = torch.ones((len(problem.region), problem.classes, 2)).nonzero(as_tuple=True)
+        return cls(engine, engine.root(image, label, sign, problem.tight()))
+
+    def searched(self, steps: int) -> tuple[Tensor, Tensor]:
+        """Slopes and free numbers that a search of so many steps ends with."""
+        found = self.engine.search(self.rows, *self.engine.start(self.rows), Schedule(steps=steps))
+        return found.slopes, found.free
+
+    def cut(self, slopes: Tensor, free: Tensor) -> Cut:
+        """Linear functions of the input that are at least `p_up - p_down` in their rows' boxes."""
+        return self.engine.cut(self.rows, slopes, free)
+
+    def narrowed(self, cut: Cut, threshold: Tensor) -> Cuts:
+        """Boxes where the cut is at least the threshold, those of the inputs where rows carry them."""
+        rows = narrow_inputs(self.engine, self.rows, cut, threshold) if self.rows.inputs else self.rows
+        return Cuts(self.engine, tighten(self.engine, rows, cut, threshold))
+
+    def split(self, source: torch.Generator) -> Cuts:
+        """One random side of one random split of every row."""
+        low, high = self.rows.lower, self.rows.upper
+        wide = (high > low).float() + 1e-9
+        variable = torch.multinomial(wide, 1, generator=source)[:, 0]
+        share = 0.3 + 0.4 * torch.rand(len(variable), generator=source)
+        ends = [t.gather(1, variable[:, None])[:, 0] for t in (low, high)]
+        inside = (variable < self.rows.width) & (ends[0] < 0) & (ends[1] > 0)
+        value = torch.where(inside, torch.zeros_like(share), ends[0] + share * (ends[1] - ends[0]))
+        children = split(self.rows, variable, value)
+        take = torch.rand(len(variable), generator=source) < 0.5
+        lower, upper = (
+            torch.where(take[:, None], *(getattr(child, name) for child in children)) for name in ("lower", "upper")
+        )
+        return Cuts(self.engine, self.rows.boxed(lower, upper))

@@ -1,0 +1,108 @@
+"""The soundness campaign finds what is planted, and nothing where nothing is."""
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from torch import Tensor
+
+import verify
+from tests.oracle import adapters
+from verify.methods import METHODS
+from verify.problem import Outcome, Problem
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+Load = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+def test_a_quick_campaign_finds_nothing() -> None:
+    command = [sys.executable, str(BENCHMARKS / "soundness.py"), "--quick", "--workers", "2"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-2000:]
+    assert int(ended.stdout.splitlines()[-1].split()[0].replace(",", "")) > 300
+
+
+@pytest.mark.parametrize("lowered", [1e-3, 0.2])
+def test_a_bound_that_is_too_low_is_found(load: Load, monkeypatch: pytest.MonkeyPatch, lowered: float) -> None:
+    def too_low(problem: Problem, best: Tensor) -> Outcome:
+        return Outcome(METHODS["complete"].core(problem, best).queries - lowered)
+
+    monkeypatch.setitem(METHODS, "planted", replace(METHODS["complete"], core=too_low))
+    module = load("soundness_bounds")
+    monkeypatch.setattr(module, "methods", lambda *_: ["planted"])
+    assert sum(module.bounds("steep", 0, 6)["violations"].values()) > 0
+
+
+def test_a_witness_that_is_not_one_is_found(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = verify.faithfulness
+
+    def boasting(*arguments: object, **how: object) -> verify.Faithfulness:
+        result = honest(*arguments, **how)  # type: ignore[arg-type]
+        return replace(result, emplb=result.emplb + 1e-12, faithub=result.faithub + 1, witness=result.witness + 2)
+
+    monkeypatch.setattr(verify, "faithfulness", boasting)
+    found = load("soundness_bounds").bounds("ordinary", 0, 2)["violations"]
+    assert set(found) >= {"witness inside", "witness attains"}
+
+
+def test_bounds_of_layers_that_are_too_narrow_are_found(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = verify.bounds
+
+    def narrow(*arguments: object) -> verify.LayerBounds:
+        found = honest(*arguments)  # type: ignore[arg-type]
+        return verify.LayerBounds(tuple(low + 1e-11 for low in found.lower), found.upper)
+
+    monkeypatch.setattr(verify, "bounds", narrow)
+    found = load("soundness_bounds").differences("ordinary", 0, 6)["violations"]
+    assert set(found) == {"layers interval", "layers crown", "layers alpha-crown"}
+
+
+def test_a_cut_and_a_tightening_that_are_too_bold_are_found(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut, narrowed = adapters.Cuts.cut, adapters.Cuts.narrowed
+    module = load("soundness_cuts")
+    monkeypatch.setattr(adapters.Cuts, "cut", lambda *a: replace(cut(*a), constant=cut(*a).constant - 0.1))
+    assert module.cuts("ordinary", 0, 3)["violations"]["cuts"] > 0
+    monkeypatch.setattr(adapters.Cuts, "cut", cut)
+    monkeypatch.setattr(adapters.Cuts, "narrowed", lambda self, own, level: narrowed(self, own, level + 0.1))
+    assert set(module.cuts("ordinary", 0, 3)["violations"]) == {"tightening"}
+
+
+def test_a_head_and_a_narrowing_that_are_too_bold_are_found(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, head, narrow = load("soundness_parts"), adapters.head, adapters.narrow
+    monkeypatch.setattr(adapters, "head", lambda *a: replace(head(*a), value=head(*a).value - 1e-6))
+    assert module.heads(3, 0, 1)["violations"]["head of 3"] > 0
+    monkeypatch.setattr(adapters, "narrow", lambda rows, level: narrow(rows, level + 1e-3))
+    assert module.narrowing(3, 0, 1)["violations"]["narrowing of 3"] > 0
+
+
+def test_certificates_that_hold_nothing_are_found(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    def claims(status: str) -> Callable[..., verify.Decisions]:
+        def answer(*arguments: object, **_: object) -> verify.Decisions:
+            images = next(argument for argument in arguments if isinstance(argument, Tensor))
+            return verify.Decisions((status,) * len(images), images)
+
+        return answer
+
+    module = load("soundness_decisions")
+    for status in ("certified", "refuted"):
+        monkeypatch.setattr(verify, "agreement", claims(status))
+        monkeypatch.setattr(verify, "robustness", claims(status))
+        found = module.decisions("ordinary", 0, 6)["violations"]
+        assert set(found) == {f"agreement {status}", f"robustness {status}"}
+
+
+def test_every_row_is_planned_once(load: Load) -> None:
+    module = load("soundness")
+    keys = [tuple(task.key.items()) for task in module.planned(list(module.KINDS), list(module.FAMILIES), False)]
+    assert len(set(keys)) == len(keys)
