@@ -8,16 +8,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verify.crown import crown_bounds, optimised_rows, upper_bound
-from verify.disagreement import always_agree
+from verify.attained.ascent import ascend, image_points, step_unit, uniform_starts
+from verify.attained.replay import decided
+from verify.branching.bounding import Effort
+from verify.branching.loop import Loop, Plan
+from verify.branching.target import Fixed
 from verify.entry import question
 from verify.errors import Unsupported
-from verify.methods import Network, prepare
-from verify.network import ReluNetwork
-from verify.problem import CHUNK, Options
+from verify.joint.problem import Options, Problem
+from verify.measures.margin import Margin
+from verify.network import Module, Network, read, read_pair
+from verify.passes.optimise import Schedule
 from verify.region import Region, shortest
-from verify.replay import decided
-from verify.search import ascend, image_points, step_unit, uniform_starts
+from verify.rounding import TINY
+from verify.single.crown import crown_bounds, optimised_rows, upper_bound
+from verify.single.layers import CHUNK
+
+# Agreement by branch and bound: what a node is worth, and how many an image has.
+EFFORT = Effort(Schedule(steps=25), Schedule(steps=25), 1)
+MAX_NODES = 400
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,8 @@ class Decisions:
 
 @question
 def agreement(
-    teacher: Network,
-    student: Network,
+    teacher: Module,
+    student: Module,
     images: Tensor,
     eps: float | Tensor,
     *,
@@ -50,10 +59,10 @@ def agreement(
     """Do teacher and student decide alike on the whole ball around each image.
 
     Certified when both keep the class of the image on the region (proved margins), or when no two different classes can win at one input
-    (verify/disagreement.py); refuted by an input where both decisions are proved and differ. Arguments as for `verify.faithfulness`.
+    (verify/measures/margin.py); refuted by an input where both decisions are proved and differ. Arguments as for `verify.faithfulness`.
     """
-    problem = prepare(teacher, student, Region.ball(images, eps, valid_range), Options())
-    region, pair = problem.region, (problem.teacher, problem.student)
+    region = Region.ball(images, eps, valid_range)
+    pair = read_pair(teacher, student, region)
     classes = tuple(decided(network, region.center) for network in pair)
     start = region.inside(image_points(region))
     witness, refuted = start, _disagree(*pair, start)
@@ -70,13 +79,13 @@ def agreement(
         certified[part] = True
     for part in torch.split((~certified & ~refuted).nonzero()[:, 0], CHUNK):
         if len(part):
-            certified[part] = always_agree(problem.part(part))
+            certified[part] = always_agree(pair, region[part])
     return _decisions(certified, refuted, witness, region)
 
 
 @question
 def robustness(
-    network: Network,
+    network: Module,
     images: Tensor,
     labels: Tensor,
     eps: float | Tensor,
@@ -86,23 +95,23 @@ def robustness(
     seed: int = 0,
 ) -> Decisions:
     """Does one network decide the label on the whole ball around each image; labels `(n,)`. Arguments as for `faithfulness`."""
-    problem = prepare(network, network, Region.ball(images, eps, valid_range), Options())
-    region = problem.region
-    labels = _labels(labels, len(region), problem.classes).to(region.center.device)
+    region = Region.ball(images, eps, valid_range)
+    found = read(network, region)
+    labels = _labels(labels, len(region), found.classes).to(region.center.device)
     start = region.inside(image_points(region))
 
     def decides_other(points: Tensor) -> Tensor:
-        decision = decided(problem.teacher, points)
+        decision = decided(found, points)
         return (decision >= 0) & (decision != labels)
 
     witness, refuted = start, decides_other(start)
     if search:
-        points = margin_search(problem.teacher, region, labels, seed, decides_other)
+        points = margin_search(found, region, labels, seed, decides_other)
         new = decides_other(points) & ~refuted
         witness, refuted = torch.where(new[:, None], points, witness), refuted | new
     certified = torch.zeros_like(refuted)
     for part in torch.split((~refuted).nonzero()[:, 0], CHUNK):
-        certified[part] = keeps_class(problem.teacher, region[part], labels[part])
+        certified[part] = keeps_class(found, region[part], labels[part])
     return _decisions(certified, refuted, witness, region)
 
 
@@ -120,7 +129,18 @@ def _labels(labels: Tensor, count: int, classes: int) -> Tensor:
     return labels.to(torch.int64)
 
 
-def keeps_class(network: ReluNetwork, region: Region, classes: Tensor) -> Tensor:
+def always_agree(pair: tuple[Network, Network], region: Region) -> Tensor:
+    """`(n,)` truth values: is it proved that both networks decide alike everywhere in the region, whatever the class."""
+    problem = Problem(pair, region, Margin(pair[0].classes), Options(max_nodes=MAX_NODES, timeout=torch.inf))
+    best = problem.measure.separate(problem.tight)
+    loop = Loop(problem, best, Fixed(best.new_full((len(region),), -TINY)), Plan(EFFORT, EFFORT, ()))
+    loop.run()
+    if loop.interrupted:
+        raise KeyboardInterrupt
+    return loop.bounds().amax(dim=1) < 0
+
+
+def keeps_class(network: Network, region: Region, classes: Tensor) -> Tensor:
     """`(n,)` truth values: is `z_c > z_j` proved on the whole region for every other class j; classes `(n,)` holds c.
 
     CROWN of the rows `e_j - e_c`, then optimised slopes for the images that it leaves open.
@@ -138,7 +158,7 @@ def keeps_class(network: ReluNetwork, region: Region, classes: Tensor) -> Tensor
 
 
 def margin_search(
-    network: ReluNetwork,
+    network: Network,
     region: Region,
     classes: Tensor,
     seed: int,
@@ -164,8 +184,7 @@ def margin_search(
     ascend(
         lambda x: torch.nn.functional.cross_entropy(single(x), classes, reduction="none"),
         uniform_starts(region, 1, seed)[:, 0],
-        lower,
-        upper,
+        (lower, upper),
         steps=steps,
         step_size=2.5 * step_unit(region) / steps,
         observe=observe,
@@ -173,12 +192,12 @@ def margin_search(
     return kept
 
 
-def _disagree(teacher: ReluNetwork, student: ReluNetwork, points: Tensor) -> Tensor:
+def _disagree(teacher: Network, student: Network, points: Tensor) -> Tensor:
     one, other = decided(teacher, points), decided(student, points)
     return (one >= 0) & (other >= 0) & (one != other)
 
 
-def _margin_rows(network: ReluNetwork, classes: Tensor) -> Tensor:
+def _margin_rows(network: Network, classes: Tensor) -> Tensor:
     """Rows `(n, C - 1, C)`: `e_j - e_c` for every class j but c."""
     identity = torch.eye(network.classes, dtype=network.dtype, device=network.device)
     others = torch.arange(network.classes, device=classes.device) != classes[:, None]

@@ -1,55 +1,32 @@
-"""The bounding methods by name, and the questions they answer: `faithfulness`, `imitation`, `logit_differences`, `bounds`."""
+"""The interval around the largest difference of two networks, and what else is asked of bounds: `faithfulness`, `imitation`,
+`logit_differences`, `bounds`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from verify.branching import complete_core
-from verify.crown import crown_bounds, optimised_bounds
-from verify.difference import joint_core
+from verify.attained.ascent import image_points
+from verify.attained.incumbent import Incumbent
+from verify.attained.search import paper_search, targeted_search
 from verify.entry import question
-from verify.errors import Unsupported
-from verify.interval import LayerBounds, interval_bounds
-from verify.linear import lp_boxes_core, lp_core
-from verify.logits import DIFFERENCES, Differences
-from verify.milp import milp_core
-from verify.minlp import minlp_core
-from verify.native import library as native
-from verify.network import ReluNetwork, check_network, check_pair
-from verify.problem import CHUNK, Alone, Options, Outcome, Problem, in_chunks
-from verify.reading import POINTS
+from verify.errors import Unsound, Unsupported
+from verify.joint.problem import Options, Outcome, Problem
+from verify.measures.confidence import Confidence
+from verify.methods import METHODS, Method, chain_of
+from verify.network import Module, read, read_pair
+from verify.network.graph import Network
+from verify.passes.native import library as native
 from verify.region import Region, shortest
-from verify.replay import attained
 from verify.rounding import least
-from verify.search import image_points, paper_search, targeted_search
-from verify.softmax import SIGNS, confidence_bounds, query_bounds
-
-Network = nn.Module | ReluNetwork
-
-
-class Unsound(AssertionError):
-    """A FAITHUB came out below an EMPLB: one of the two is wrong, and the run must not go on."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """A bounding method.
-
-    core: maps a problem and the best bounds so far `(n, C, 2)` to an Outcome. cheaper: the method before it in its chain, whose
-    bounds it is never above. proof: what it rests on, `outward` (rounding covered) or `solver` (within a solver's tolerances).
-    timeout: seconds an image unless told otherwise.
-    """
-
-    core: Callable[[Problem, Tensor], Outcome]
-    description: str
-    cheaper: str | None = None
-    proof: str = "outward"
-    timeout: float = 30.0
+from verify.single.crown import crown_bounds, optimised_bounds
+from verify.single.differences import DIFFERENCES
+from verify.single.interval import interval_bounds
+from verify.single.layers import CHUNK, LayerBounds, in_chunks
 
 
 @dataclass(frozen=True)
@@ -96,8 +73,8 @@ class Faithfulness:
 
 @question
 def faithfulness(
-    teacher: Network,
-    student: Network,
+    teacher: Module,
+    student: Module,
     images: Tensor,
     eps: float | Tensor,
     *,
@@ -116,35 +93,18 @@ def faithfulness(
     can mend, `Unsound` if a FAITHUB is below an EMPLB. Ctrl-C ends the work with what is proved by then, and sets `interrupted`.
     """
     started = time.perf_counter()
-    chain = chain_of(method)
-    problem = prepare(
-        teacher, student, Region.ball(images, eps, valid_range), Options.of(options, METHODS[method].timeout, limits)
-    )
-    if search:
-        adopt(problem, paper_search(problem.teacher, problem.student, problem.region, seed=seed))
-    paper = problem.emplb
-    queries = outward = problem.emplb.new_ones((len(images), problem.classes, 2))
-    nodes = torch.zeros(len(images), dtype=torch.int64, device=queries.device)
-    for name in chain:
-        outcome = METHODS[name].core(problem, queries)
-        queries = least(queries, outcome.queries)
-        if METHODS[name].proof == "outward":
-            outward = least(outward, outcome.queries)
-        if outcome.nodes is not None:
-            nodes = nodes + outcome.nodes
-        if outcome.witness is not None:
-            adopt(problem, outcome.witness)
-        if search and (name == "crown" or (name == method and "crown" not in chain)):
-            open_queries = queries > problem.emplb[:, None, None]
-            adopt(problem, targeted_search(problem.teacher, problem.student, problem.region, open_queries, seed=seed))
-    result = _result(problem, paper, queries, outward, outcome.status, nodes, time.perf_counter() - started)
-    return replace(
-        result, interrupted=outcome.interrupted, root=result.faithub if outcome.root is None else outcome.root
-    )
+    chain, region = chain_of(method), Region.ball(images, eps, valid_range)
+    networks = read_pair(teacher, student, region)
+    measure = Confidence(networks[0].classes)
+    problem = Problem(networks, region, measure, Options.of(options, chain[-1].timeout, limits))
+    work = _Work(problem, seed if search else None)
+    for step in chain:
+        work.do(step, aim=step.screens or (step is chain[-1] and not any(other.screens for other in chain)))
+    return work.result(time.perf_counter() - started)
 
 
 def imitation(
-    teacher: Network, student: Network, images: Tensor, eps: float | Tensor, delta: float, **how: object
+    teacher: Module, student: Module, images: Tensor, eps: float | Tensor, delta: float, **how: object
 ) -> tuple[str, ...]:
     """Is the student an (eps, delta)-faithful imitator at each image (Lamb et al. 2023, Definition 2): proved, refuted, undecided.
 
@@ -160,24 +120,24 @@ def imitation(
 
 
 @question
-def logit_differences(network: Network, region: Region, method: str = "crown") -> tuple[Tensor, Tensor]:
+def logit_differences(network: Module, region: Region, method: str = "crown") -> tuple[Tensor, Tensor]:
     """Bounds `(n, classes, classes)` over each region: `[n, i, j]` bounds `z_j - z_i` (Lamb et al. 2023, Eq. 9)."""
     if method not in DIFFERENCES:
         raise Unsupported(
             f"logit differences are bounded by one of {', '.join(DIFFERENCES)}, but the method given is {method!r}"
         )
-    relu_network = _read(network, region)
+    found = read(network, region)
     parts = [
-        DIFFERENCES[method](relu_network, region[start : start + CHUNK], None) for start in range(0, len(region), CHUNK)
+        DIFFERENCES[method](found, region[start : start + CHUNK], None) for start in range(0, len(region), CHUNK)
     ]
     lower, upper = zip(*parts, strict=True)
     return torch.cat(lower), torch.cat(upper)
 
 
 @question
-def bounds(network: Network, region: Region, method: str = "crown") -> LayerBounds:
+def bounds(network: Module, region: Region, method: str = "crown") -> LayerBounds:
     """Bounds of every layer's pre-activations, the logits last, by `interval`, `crown` or `alpha-crown`."""
-    layer_methods: dict[str, Callable[[ReluNetwork, Region], LayerBounds]] = {
+    layer_methods: dict[str, Callable[[Network, Region], LayerBounds]] = {
         "interval": interval_bounds,
         "crown": crown_bounds,
         "alpha-crown": lambda net, part: optimised_bounds(net, part, crown_bounds(net, part)),
@@ -186,136 +146,76 @@ def bounds(network: Network, region: Region, method: str = "crown") -> LayerBoun
         raise Unsupported(
             f"layers are bounded by one of {', '.join(layer_methods)}, but the method given is {method!r}"
         )
-    relu_network = _read(network, region)
-    return in_chunks(lambda part: layer_methods[method](relu_network, part), region)
+    found = read(network, region)
+    return in_chunks(lambda part: layer_methods[method](found, part), region)
 
 
-def chain_of(method: str) -> list[str]:
-    """The methods whose bounds `method` starts from, cheapest first, and itself."""
-    if method not in METHODS:
-        raise Unsupported(f"the method must be one of {', '.join(METHODS)}, but is {method!r}")
-    chain = [method]
-    while (cheaper := METHODS[chain[0]].cheaper) is not None:
-        chain.insert(0, cheaper)
-    return chain
+class _Work:
+    """One batch on its way through the methods of a chain: the best bounds `(n, queries)` and the best inputs so far."""
 
+    def __init__(self, problem: Problem, seed: int | None) -> None:
+        """seed: of the searches; None for none."""
+        self._problem, self._seed = problem, seed
+        region, measure = problem.region, problem.measure
+        self._incumbent = self._met(image_points(region))
+        if seed is not None:
+            self._adopt(self._met(paper_search(problem.networks, measure, region, seed=seed)))
+        self._paper = self._incumbent.emplb
+        self._queries = self._paper.new_full((len(region), measure.queries), measure.largest)
+        # Those of them that rest on no solver.
+        self._outward = self._queries
+        self._nodes = torch.zeros(len(region), dtype=torch.int64, device=self._paper.device)
+        self._last: Outcome
 
-def prepare(teacher: Network, student: Network, region: Region, options: Options) -> Problem:
-    """Read and check the two networks; the image itself is the first witness."""
-    pair = _read(teacher, region), _read(student, region)
-    check_pair(*pair)
-    points = region.inside(image_points(region))
-    emplb = attained(*pair, points).flatten(1).amax(dim=1).clamp(min=0)
-    return Problem(*pair, region, options, emplb, points)
+    def do(self, method: Method, aim: bool) -> None:
+        """One method; aim: whether its bounds tell which queries the targeted search is to maximise."""
+        self._last = outcome = method.core(self._problem, self._queries, self._incumbent)
+        self._queries = least(self._queries, outcome.queries)
+        if method.proof == "outward":
+            self._outward = least(self._outward, outcome.queries)
+        if outcome.nodes is not None:
+            self._nodes = self._nodes + outcome.nodes
+        if outcome.incumbent is not None:
+            self._adopt(outcome.incumbent)
+        if aim and self._seed is not None:
+            problem, open_queries = self._problem, self._queries > self._incumbent.emplb[:, None]
+            points = targeted_search(problem.networks, problem.measure, problem.region, open_queries, seed=self._seed)
+            self._adopt(self._met(points))
 
-
-def adopt(problem: Problem, points: Tensor) -> None:
-    """Take over as witnesses those `points` `(n, d)` that are proved to attain more than the present ones."""
-    points = problem.region.inside(points)
-    assert bool(problem.region.contains(points).all()), "a witness lies outside its region"
-    value = attained(problem.teacher, problem.student, points).flatten(1).amax(dim=1)
-    better = value > problem.emplb
-    problem.emplb = torch.where(better, value, problem.emplb)
-    problem.witness = torch.where(better[:, None], points, problem.witness)
-
-
-def _by_differences(differences: Differences) -> Callable[[Problem, Tensor], Outcome]:
-    """The core of a method that bounds each network's logit differences alone: Eq. 10 and 11."""
-
-    def core(problem: Problem, best: Tensor) -> Outcome:
-        teacher_layers, student_layers = problem.layers()
-        queries = []
-        for start in range(0, len(problem.region), CHUNK):
-            part = slice(start, start + CHUNK)
-            region = problem.region[part]
-            teacher = differences(problem.teacher, region, teacher_layers[part])
-            student = differences(problem.student, region, student_layers[part])
-            queries.append(query_bounds(*confidence_bounds(*teacher), *confidence_bounds(*student)))
-        return Outcome(torch.cat(queries))
-
-    return core
-
-
-def _crown_core(problem: Problem, best: Tensor) -> Outcome:
-    return _alone(problem.crown())
-
-
-def _alpha_core(problem: Problem, best: Tensor) -> Outcome:
-    return _alone(problem.tight())
-
-
-def _alone(bounds: Alone) -> Outcome:
-    """Eq. 10 and 11 from the logit differences of each network alone; `d[i, j] = -d[j, i]`."""
-    teacher, student = (confidence_bounds(-upper.transpose(1, 2), upper) for upper in bounds.differences)
-    return Outcome(query_bounds(*teacher, *student))
-
-
-def _interval_core(problem: Problem, best: Tensor) -> Outcome:
-    teacher = DIFFERENCES["interval"](problem.teacher, problem.region, None)
-    student = DIFFERENCES["interval"](problem.student, problem.region, None)
-    return Outcome(query_bounds(*confidence_bounds(*teacher), *confidence_bounds(*student)))
-
-
-def _result(
-    problem: Problem,
-    paper: Tensor,
-    queries: Tensor,
-    outward: Tensor,
-    stopped: tuple[str, ...] | None,
-    nodes: Tensor,
-    seconds: float,
-) -> Faithfulness:
-    faithub, worst = queries.flatten(1).max(dim=1)
-    if not bool((faithub >= problem.emplb).all()):
-        k = int((~(faithub >= problem.emplb)).int().argmax())
-        raise Unsound(
-            f"image {k} of the batch has FAITHUB {float(faithub[k])!r} below EMPLB {float(problem.emplb[k])!r}; this is a bug in a bound"
+    def result(self, seconds: float) -> Faithfulness:
+        """The intervals. Raises `Unsound`."""
+        problem, emplb, outcome = self._problem, self._incumbent.emplb, self._last
+        faithub, worst = self._queries.max(dim=1)
+        if not bool((faithub >= emplb).all()):
+            k = int((~(faithub >= emplb)).int().argmax())
+            raise Unsound(
+                f"image {k} of the batch has FAITHUB {float(faithub[k])!r} below EMPLB {float(emplb[k])!r}; this is a bug in a bound"
+            )
+        closed = (faithub - emplb <= problem.options.gap).tolist()
+        ended = outcome.status or tuple("overflow" if over else "open" for over in problem.overflowed(faithub).tolist())
+        rests_on_solver = self._outward.amax(dim=1) > faithub
+        worst_class, worst_sign = problem.measure.describe(worst)
+        teacher_class, student_class = (network(problem.region.center).argmax(dim=1) for network in problem.networks)
+        return Faithfulness(
+            emplb=emplb,
+            paper_emplb=self._paper,
+            faithub=faithub,
+            witness=shortest(self._incumbent.witness).reshape(len(faithub), *problem.region.shape),
+            worst_class=worst_class,
+            worst_sign=worst_sign,
+            teacher_class=teacher_class,
+            student_class=student_class,
+            status=tuple("closed" if c else s for c, s in zip(closed, ended, strict=True)),
+            proof=tuple("solver" if s else "outward" for s in rests_on_solver.tolist()),
+            nodes=self._nodes,
+            seconds=torch.full_like(faithub, seconds / len(faithub)),
+            root=faithub if outcome.root is None else outcome.root,
+            interrupted=outcome.interrupted,
+            code=native.code() if faithub.device.type == "cpu" else "tensors",
         )
-    n = len(faithub)
-    closed = (faithub - problem.emplb <= problem.options.gap).tolist()
-    ended = stopped or tuple("overflow" if over else "open" for over in problem.overflowed(faithub).tolist())
-    rests_on_solver = outward.flatten(1).amax(dim=1) > faithub
-    center = problem.region.center
-    return Faithfulness(
-        emplb=problem.emplb,
-        paper_emplb=paper,
-        faithub=faithub,
-        witness=shortest(problem.witness).reshape(n, *problem.region.shape),
-        worst_class=worst // 2,
-        worst_sign=torch.tensor(SIGNS, device=worst.device)[worst % 2],
-        teacher_class=problem.teacher(center).argmax(dim=1),
-        student_class=problem.student(center).argmax(dim=1),
-        status=tuple("closed" if c else s for c, s in zip(closed, ended, strict=True)),
-        proof=tuple("solver" if s else "outward" for s in rests_on_solver.tolist()),
-        nodes=nodes,
-        seconds=torch.full_like(faithub, seconds / n),
-        root=faithub,
-        code=native.code() if problem.region.center.device.type == "cpu" else "tensors",
-    )
 
+    def _met(self, points: Tensor) -> Incumbent:
+        return Incumbent.of(self._problem.networks, self._problem.measure, self._problem.region, points)
 
-def _read(network: Network, region: Region) -> ReluNetwork:
-    points = region.samples(POINTS) if isinstance(network, nn.Module) else None
-    read = ReluNetwork.from_module(network, region.shape, points)
-    check_network(read)
-    if read.input_size != region.center.shape[1]:
-        raise Unsupported(
-            f"the network takes {read.input_size} inputs, but an image of shape {region.shape} has {region.center.shape[1]}"
-        )
-    return read.to(device=region.center.device)
-
-
-METHODS: dict[str, Method] = {
-    "interval": Method(_interval_core, "interval arithmetic of each logit difference"),
-    "crown-boxes": Method(_by_differences(DIFFERENCES["crown-boxes"]), "CROWN logit boxes, Eq. 9-11 as printed"),
-    "crown": Method(_crown_core, "CROWN of each logit difference", cheaper="crown-boxes"),
-    "alpha-crown": Method(_alpha_core, "CROWN with optimised slopes", cheaper="crown"),
-    "lp-boxes": Method(lp_boxes_core, "the linear program's logit boxes, Eq. 9-11 as printed"),
-    "lp": Method(lp_core, "the linear program of each logit difference", cheaper="crown"),
-    "milp": Method(milp_core, "the exact program of each logit difference", cheaper="lp", proof="solver"),
-    "joint": Method(joint_core, "both networks on the shared input at once, no branching", cheaper="alpha-crown"),
-    "complete": Method(
-        complete_core, "`joint` inside branch and bound, to a gap or a limit", cheaper="joint", timeout=10.0
-    ),
-    "minlp": Method(minlp_core, "the pair's whole program by SCIP", cheaper="alpha-crown", proof="solver"),
-}
+    def _adopt(self, incumbent: Incumbent) -> None:
+        self._incumbent = self._incumbent.or_better(incumbent)

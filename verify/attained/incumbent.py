@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,11 @@ class Incumbent:
         points = region.inside(points)
         assert bool(region.contains(points).all()), "a witness lies outside its region"
         return cls(attained(networks, measure, points).amax(dim=1).clamp(min=0), points)
+
+    @classmethod
+    def cat(cls, parts: Sequence[Incumbent]) -> Incumbent:
+        """The best inputs of several batches."""
+        return cls(torch.cat([part.emplb for part in parts]), torch.cat([part.witness for part in parts]))
 
     def or_better(self, other: Incumbent) -> Incumbent:
         """For each image the better of two."""

@@ -1,1 +1,1 @@
-"""What of two networks is compared: the queries of a measure, its bounds from what is known, and its linear bounds for the joint pass."""
+"""What is compared: one file a measure; each says what a bound engine needs to know of it."""

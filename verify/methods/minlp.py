@@ -1,6 +1,6 @@
 """The pair's whole program, ReLUs and softmax, by the global solver SCIP: an independent second implementation of the exact answer.
 
-For one image and class `i`, both networks read the same inputs; every ReLU is exact (verify/programs.py), and each network has
+For one image and class `i`, both networks read the same inputs; every ReLU is exact (verify/single/encoding.py), and each network has
 
     d_j = z_j - z_i,   e_j = exp(d_j),   q = 1 + sum over j of e_j,   p q = 1,
 
@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verify.milp import SOLVER_MARGIN
-from verify.problem import Outcome, Problem, Progress
-from verify.programs import Encoded, Inputs, add_inputs, add_network
-from verify.replay import attained
-from verify.solvers import Floats, Limits, Program, open_session
-from verify.solvers import Outcome as Solved
+from verify.attained.incumbent import Incumbent
+from verify.joint.problem import Outcome, Problem
+from verify.methods.registry import Method, register
+from verify.programs import Floats, Limits, Program, open_session
+from verify.programs import Outcome as Solved
+from verify.single.alone import Alone
+from verify.single.encoding import Encoded, Inputs, add_inputs, add_network
+from verify.single.exact import SOLVER_MARGIN
 
 # Absolute gap at which SCIP may stop; less where the caller's own gap is small.
 GAP = 0.005
@@ -28,36 +30,33 @@ GAP = 0.005
 LARGEST_EXPONENT = 30.0
 
 
-def minlp_core(problem: Problem, best: Tensor) -> Outcome:
+def core(problem: Problem, best: Tensor, incumbent: Incumbent) -> Outcome:
     """SCIP's dual bound of each query that can still matter, the largest first, within `timeout` seconds an image.
 
     A query matters while its bound is above the image's EMPLB by more than `gap`. EMPLB is SCIP's cutoff: it prunes, and a query
     that cannot pass it has it as its bound. Raises `SolverUnavailable` without SCIP.
     """
-    queries, witness = best.clone(), problem.witness.clone()
-    nodes, status = [], []
-    usable = problem.tight().representable().tolist()
+    queries, nodes, status, met = best.clone(), [], [], []
+    usable = problem.tight.representable().tolist()
     for k in range(len(problem.region)):
-        image = PairQueries(problem, k, queries[k])
+        part = torch.tensor([k], device=best.device)
+        image = PairQueries(problem.part(part), problem.tight[part], best[k].reshape(-1, 2), incumbent[part])
         status.append(image.solve(problem.options.timeout) if usable[k] else "overflow")
-        queries[k], witness[k] = image.bounds, image.witness
+        queries[k] = image.bounds.flatten()
         nodes.append(image.nodes)
-        if problem.options.progress is not None:
-            means = float(problem.emplb.mean()), float(queries.flatten(1).amax(dim=1).mean())
-            problem.options.progress(Progress(k + 1, len(problem.region), sum(nodes), *means))
-    return Outcome(queries, torch.tensor(nodes, device=queries.device), tuple(status), witness)
+        met.append(image.incumbent)
+        problem.report(k + 1, sum(nodes), incumbent, queries)
+    return Outcome(queries, torch.tensor(nodes, device=queries.device), tuple(status), Incumbent.cat(met))
 
 
 class PairQueries:
-    """The queries of one image: their bounds `(C, 2)`, and the best witness `(d,)` met."""
+    """The queries of one image: their bounds `(C, 2)`, and the best input met."""
 
-    def __init__(self, problem: Problem, k: int, best: Tensor) -> None:
-        part = slice(k, k + 1)
-        self._problem, self._region = problem, problem.region[part]
-        self._layers = [layers[part] for layers in problem.tight().layers]
-        self._differences = [upper[k].cpu().numpy() for upper in problem.tight().differences]
-        self._networks = (problem.teacher, problem.student)
-        self.bounds, self.witness, self.emplb = best.clone(), problem.witness[k], float(problem.emplb[k])
+    def __init__(self, problem: Problem, alone: Alone, best: Tensor, incumbent: Incumbent) -> None:
+        """All of one image."""
+        self._problem, self._layers = problem, alone.layers
+        self._differences = [upper[0].cpu().numpy() for upper in alone.differences]
+        self.bounds, self.incumbent = best.clone(), incumbent
         self.nodes = 0
 
     def solve(self, seconds: float) -> str:
@@ -74,7 +73,7 @@ class PairQueries:
             left = deadline - time.perf_counter()
             if left <= 0:
                 return "timeout"
-            limits = Limits(left / len(places), min(GAP, options.gap / 2), self.emplb)
+            limits = Limits(left / len(places), min(GAP, options.gap / 2), float(self.incumbent.emplb))
             label, sign = divmod(places[0], 2)
             limited = not self._solve(label, sign, limits) or limited
             tried.add(places[0])
@@ -83,14 +82,14 @@ class PairQueries:
     def _target(self) -> float:
         """The level below which a bound no longer matters."""
         options = self._problem.options
-        return max(self.emplb + options.gap, options.delta if options.delta is not None else 0.0)
+        return max(float(self.incumbent.emplb) + options.gap, options.delta if options.delta is not None else 0.0)
 
     def _solve(self, label: int, sign: int, limits: Limits) -> bool:
         """Bound one query; returns whether the solver ran to the end."""
         if max(float(np.abs(largest[:, label]).max()) for largest in self._differences) > LARGEST_EXPONENT:
             return False
         program = Program()
-        inputs = add_inputs(program, self._region)
+        inputs = add_inputs(program, self._problem.region)
         confidences = [
             add_confidence(
                 program,
@@ -98,7 +97,7 @@ class PairQueries:
                 (-largest[:, label], largest[label]),
                 label,
             )
-            for network, layers, largest in zip(self._networks, self._layers, self._differences, strict=True)
+            for network, layers, largest in zip(self._problem.networks, self._layers, self._differences, strict=True)
         ]
         session = open_session(program, "scip")
         try:
@@ -114,11 +113,10 @@ class PairQueries:
         """Take over SCIP's best input as a witness when it is proved to attain more."""
         if solved.point is None:
             return
-        nearest = torch.from_numpy(inputs.point(solved.point)).to(self._region.center.device, torch.float32)
-        point = self._region.inside(nearest[None])
-        value = float(attained(*self._networks, point).max())
-        if value > self.emplb:
-            self.emplb, self.witness = value, point[0]
+        region = self._problem.region
+        nearest = torch.from_numpy(inputs.point(solved.point)).to(region.center.device, torch.float32)
+        met = Incumbent.of(self._problem.networks, self._problem.measure, region, nearest[None])
+        self.incumbent = self.incumbent.or_better(met)
 
 
 def add_confidence(program: Program, encoded: Encoded, bounds: tuple[Floats, Floats], label: int) -> int:
@@ -140,3 +138,8 @@ def add_confidence(program: Program, encoded: Encoded, bounds: tuple[Floats, Flo
     confidence = program.add_variable(1 / most, 1 / least)
     program.reciprocals.append((confidence, total))
     return confidence
+
+
+register(
+    Method("minlp", core, "the pair's whole program by SCIP", cheaper="alpha-crown", proof="solver", solver="scip", binaries=True, slow=True)
+)

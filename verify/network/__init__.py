@@ -1,1 +1,6 @@
-"""What a network computes: affine layers, activations, and how both are read."""
+"""What is computed: a network as affine layers and activations, read from what a module does."""
+
+from verify.network.graph import Network, ReluNetwork
+from verify.network.given import Module, read, read_pair
+
+__all__ = ["Module", "Network", "ReluNetwork", "read", "read_pair"]

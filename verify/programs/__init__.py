@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 
 from verify.errors import Unsupported
-from verify.solvers.cbc import CbcSession
-from verify.solvers.choice import ChosenSession
-from verify.solvers.gurobi import GurobiSession
-from verify.solvers.highs import HighsSession
-from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, Session, SolverUnavailable
-from verify.solvers.scip import scip_session
+from verify.programs.cbc import CbcSession
+from verify.programs.choice import ChosenSession
+from verify.programs.gurobi import GurobiSession
+from verify.programs.highs import HighsSession
+from verify.programs.program import Floats, Integers, Limits, Outcome, Program, Session, SolverUnavailable
+from verify.programs.scip import scip_session
 
 __all__ = [
     "SOLVERS", "Floats", "Integers", "Limits", "Outcome", "Program", "Session", "SolverUnavailable",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, SolverUnavailable, refuse_nonlinear
+from verify.programs.program import Floats, Integers, Limits, Outcome, Program, SolverUnavailable, refuse_nonlinear
 
 # CBC only takes a new incumbent that is better by so much, so its optimum may miss the truth by it.
 INCREMENT = 1e-6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, Session, SolverUnavailable
+from verify.programs.program import Floats, Integers, Limits, Outcome, Program, Session, SolverUnavailable
 
 
 class ChosenSession:

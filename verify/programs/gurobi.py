@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from verify.solvers.interruptible import interruptible
-from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, SolverUnavailable, refuse_nonlinear
+from verify.programs.interruptible import interruptible
+from verify.programs.program import Floats, Integers, Limits, Outcome, Program, SolverUnavailable, refuse_nonlinear
 
 # The licence that comes with the package takes so many variables and so many rows.
 LIMITED_SIZE = 2000

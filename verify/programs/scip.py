@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from verify.solvers.program import Floats, Integers, Limits, Outcome, Program, Session, SolverUnavailable
+from verify.programs.program import Floats, Integers, Limits, Outcome, Program, Session, SolverUnavailable
 
 
 def scip_session(program: Program, *, threads: int = 1) -> Session:

@@ -19,15 +19,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from verify.crown import input_magnitudes, largest_over_box
-from verify.interval import LayerBounds
-from verify.network import ReluNetwork
-from verify.region import Region
+from verify.network.graph import Network
+from verify.region import Region, dot
 from verify.rounding import addends, pass_errors, proved, sum_error
+from verify.single.layers import LayerBounds
 
 
 def lagrangian_bound(
-    network: ReluNetwork, region: Region, bounds: LayerBounds, rows: Tensor, multipliers: list[Tensor]
+    network: Network, region: Region, bounds: LayerBounds, rows: Tensor, multipliers: list[Tensor]
 ) -> Tensor:
     """Upper bounds `(n, r)` of `rows @ logits`, rounded outward; rows `(n, r, classes)`, one multiplier tensor `(n, r, n_k)` a
     hidden layer.
@@ -35,22 +34,18 @@ def lagrangian_bound(
     Stable neurons take the multiplier that leaves nothing over, whatever is given for them.
     """
     terms = addends((network,))
-    rounding = pass_errors(network, input_magnitudes(region, bounds, network.depth - 1), terms)
-    current = rows
-    value, error = rows @ network.biases[-1], _dot(rows.abs(), rounding[-1])
+    rounding = [own[:, None] for own in pass_errors(network.layers, bounds.magnitudes(network, region), terms)]
+    current, layers = rows, network.layers
+    value, error = rows @ layers[-1].bias, dot(rows.abs(), rounding[-1])
     for k in range(network.depth - 2, -1, -1):
         lower, upper = bounds.lower[k][:, None], bounds.upper[k][:, None]
         unstable = (lower < 0) & (upper > 0)
-        outputs = current @ network.weights[k + 1]
+        outputs = layers[k + 1].adjoint(current)
         current = torch.where(unstable, multipliers[k], torch.where(lower >= 0, outputs, torch.zeros_like(outputs)))
         over = torch.maximum(-current * lower, (outputs - current) * upper).clamp(min=0)
-        value = value + (over * unstable).sum(-1) + current @ network.biases[k]
+        value = value + (over * unstable).sum(-1) + current @ layers[k].bias
         reach = torch.maximum(lower.abs(), upper.abs()) * unstable
         error = error + sum_error(((current.abs() + outputs.abs()) * reach).sum(-1), terms)
-        error = error + _dot(current.abs(), rounding[k])
-    return proved(value + largest_over_box(current @ network.weights[0], region) + error)
-
-
-def _dot(coefficients: Tensor, vector: Tensor) -> Tensor:
-    """`(n, r, d)` with `(n, d)` to `(n, r)`."""
-    return torch.matmul(coefficients, vector[:, :, None]).squeeze(-1)
+        error = error + dot(current.abs(), rounding[k])
+    at_input = layers[0].adjoint(current)
+    return proved(value + dot(at_input, region.middle[:, None]) + region.reach(at_input) + error)

@@ -94,13 +94,13 @@ class Kernel:
         networks, numbers, ground = self._layout.networks, start[0], task.ground
         n, boxes = len(numbers), len(ground.region)
         columns, width, inputs = task.lower.shape[1], networks.width, networks.inputs
-        forms = torch.cat(objective.at(start[1]).forms, dim=1) if objective.compiled is None else None
+        forms = torch.cat(objective.at(start[1]).forms, dim=1).contiguous() if objective.compiled is None else None
         least = width if forms is not None else width + 2 * networks.classes + 2
         if columns < least:
             raise TypeError(f"a kernel needs {least} bounds a row, but was given {columns}")
         check_within(ground.index, boxes)
-        given: list[int | None] = [address(ground.index.contiguous(), torch.int64, n)]
-        kept = []
+        kept = [ground.index.contiguous()]
+        given: list[int | None] = [address(kept[0], torch.int64, n)]
         if objective.compiled is None:
             given += [None, None]
         else:
@@ -109,7 +109,7 @@ class Kernel:
                 kept.append(index.contiguous())
                 given.append(address(kept[-1], torch.int64, n))
         for tensor, shape in (
-            (task.lower, (n, columns)), (task.upper, (n, columns)), (ground.middle, (boxes, networks.firsts)),
+            (task.lower.float(), (n, columns)), (task.upper.float(), (n, columns)), (ground.middle, (boxes, networks.firsts)),
             (ground.half, (boxes, inputs)),
         ):  # fmt: skip
             kept.append(tensor.contiguous())
@@ -121,7 +121,7 @@ class Kernel:
         if forms is None:
             places += [address(free, torch.float32, n, 2 + 3 * networks.classes), None]  # type: ignore[list-item]
         else:
-            places += [None, address(forms.contiguous(), torch.float32, n, sum(self._results))]  # type: ignore[list-item]
+            places += [None, address(forms, torch.float32, n, sum(self._results))]  # type: ignore[list-item]
         arrays = FoundArrays(*places, *(tensor.data_ptr() for tensor in (value, hidden, outputs, results, corner)))
         own = (1.0,) * 4 if objective.compiled is None else objective.compiled.rates
         rates = [schedule.slopes, schedule.multipliers, *(schedule.objective * rate for rate in own)]

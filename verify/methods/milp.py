@@ -1,4 +1,4 @@
-"""The exact mixed-integer program of one network's rows (Tjeng et al. 2019), and Eq. 10-11 from it for two networks.
+"""The exact program of each logit difference of each network alone, and Eq. 10-11 from it.
 
 Only the rows that can still move an image's FAITHUB are solved. Two values bracket what exact rows would give for a query (class,
 sign): Eq. 11 with the proved bounds of its rows, and Eq. 11 with the values its rows are known to attain. The query with the largest
@@ -15,65 +15,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verify.interval import LayerBounds
-from verify.network import ReluNetwork
-from verify.problem import Outcome, Problem, Progress
-from verify.programs import Encoded, add_inputs, add_network
-from verify.region import Region
-from verify.search import ascend
-from verify.softmax import confidence_bounds, difference_rows, query_bounds
-from verify.solvers import Floats, Limits, Program, Session, open_session
-from verify.solvers import Outcome as Solved
+from verify.attained.ascent import ascend
+from verify.attained.incumbent import Incumbent
+from verify.joint.problem import Outcome, Problem
+from verify.measures.softmax import confidence_bounds, query_bounds
+from verify.methods.registry import Method, register
+from verify.programs import Floats, Limits
+from verify.single.differences import difference_rows
+from verify.single.exact import ExactRows
 
 # What is left to gain in Eq. 11 below which no row is solved, and the part of it that one row may leave open.
 TOLERANCE = 1e-4
 ROW_SHARE = 1e-5
-# A solver keeps rows and binaries within about 1e-9 to 1e-6; its bound is raised by so much, relative to 1 + |bound|.
-SOLVER_MARGIN = 1e-6
 # Steps of the search for the values that rows attain.
 SEARCH_STEPS = 12
 
 
-class ExactRows:
-    """The exact program of one network over one box, solved for one row after another."""
-
-    def __init__(self, network: ReluNetwork, region: Region, bounds: LayerBounds, solver: str = "auto") -> None:
-        """region, bounds: their first image is taken. Raises `SolverUnavailable`."""
-        program = Program()
-        self._inputs = add_inputs(program, region)
-        self._encoded: Encoded = add_network(program, network, bounds, self._inputs, exact=True)
-        self._session: Session = open_session(program, solver)
-
-    def upper_bound(self, row: Floats, limits: Limits) -> tuple[Solved, Floats | None]:
-        """What the solver proved about the maximum of `row . logits`, with SOLVER_MARGIN, and the input `(d,)` of its best solution."""
-        columns, values, constant = self._encoded.objective(row)
-        solved = self._session.maximise(columns, values, limits)
-        point = None if solved.point is None else self._inputs.point(solved.point)
-        bound = solved.bound + constant
-        return Solved(bound + SOLVER_MARGIN * (1 + abs(bound)), solved.closed, None, None, solved.nodes), point
-
-    def close(self) -> None:
-        """Let go of the solver's model."""
-        self._session.close()
-
-
-def milp_core(problem: Problem, best: Tensor) -> Outcome:
+def core(problem: Problem, best: Tensor, incumbent: Incumbent) -> Outcome:
     """Eq. 10-11 from exact rows, within `timeout` seconds an image; a row that hits the limit has its solver's dual bound."""
     queries, nodes, status = best.clone(), [], []
-    usable = problem.tight().representable().tolist()
+    usable = problem.tight.representable().tolist()
     for k in range(len(problem.region)):
         if not usable[k]:
             nodes.append(0)
             status.append("overflow")
             continue
         teacher, student = (Side(problem, k, which) for which in range(2))
-        image = ImageQueries(teacher, student, best[k])
+        image = ImageQueries(teacher, student, best[k].reshape(-1, 2))
         status.append(image.solve(problem.options.timeout, problem.options.delta))
-        queries[k] = image.bounds()
+        queries[k] = image.bounds().flatten()
         nodes.append(teacher.nodes + student.nodes)
-        if problem.options.progress is not None:
-            means = float(problem.emplb.mean()), float(queries.flatten(1).amax(dim=1).mean())
-            problem.options.progress(Progress(k + 1, len(problem.region), sum(nodes), *means))
+        problem.report(k + 1, sum(nodes), incumbent, queries)
     return Outcome(queries, torch.tensor(nodes, device=queries.device), tuple(status))
 
 
@@ -86,12 +58,12 @@ class Side:
 
     def __init__(self, problem: Problem, k: int, which: int) -> None:
         """k: the image; which: 0 for the teacher, 1 for the student."""
-        network = (problem.teacher, problem.student)[which]
+        network = problem.networks[which]
         self._network, self._region, self._solver = network, problem.region[k], problem.options.solver
-        self._bounds = problem.tight().layers[which][k : k + 1]
-        self._rows = difference_rows(network.classes, network.dtype, network.device)
+        self._bounds = problem.tight.layers[which][k : k + 1]
+        self._rows = difference_rows(network)
         self._exact: ExactRows | None = None
-        self.proved = problem.tight().differences[which][k].clone()
+        self.proved = problem.tight.differences[which][k].clone()
         self.attained = torch.full_like(self.proved, -torch.inf)
         self.settled = torch.eye(network.classes, dtype=torch.bool)
         self.tried = torch.zeros((network.classes, network.classes), dtype=torch.float64)
@@ -124,13 +96,12 @@ class Side:
 
     def _search(self) -> None:
         """One sign-gradient ascent for every row, from the image, its step falling from the radius to a tenth of it."""
-        radius = (self._region.upper - self._region.lower) / 2
+        radius = self._region.half
         start = self._region.center.expand(len(self._rows), -1)
         ascend(
             lambda x: (self._network(x) * self._rows).sum(dim=1),
             start,
-            self._region.lower,
-            self._region.upper,
+            (self._region.lower, self._region.upper),
             steps=SEARCH_STEPS,
             step_size=lambda k: radius * (2 - 1.8 * k / (SEARCH_STEPS - 1)),
             observe=lambda x, _: self._meet(x),
@@ -225,3 +196,8 @@ def _replace(values: Floats, place: int, value: float) -> Floats:
     changed = values.copy()
     changed[place] = value
     return changed
+
+
+register(
+    Method("milp", core, "the exact program of each logit difference", cheaper="lp", proof="solver", solver="any", binaries=True, slow=True)
+)

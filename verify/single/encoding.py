@@ -19,10 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from verify.interval import LayerBounds
-from verify.network import ReluNetwork
+from verify.errors import Unsupported
+from verify.network.graph import Network
+from verify.programs import Floats, Integers, Program
 from verify.region import Region
-from verify.solvers import Floats, Integers, Program
+from verify.single.layers import LayerBounds
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Encoded:
         return self.columns, row @ self.weight, float(row @ self.bias)
 
     def multipliers(self, rows: Floats) -> list[Floats]:
-        """From a solver's multipliers of all rows, `lambda` of verify/lagrangian.py for each hidden layer; 0 where there is no row.
+        """From a solver's multipliers of all rows, `lambda` of verify/single/lagrangian.py for each hidden layer; 0 where there is no row.
 
         A solver takes `multipliers . (A v - b)` off the objective, the Lagrangian adds it: hence the sign.
         """
@@ -73,7 +74,7 @@ def add_inputs(program: Program, region: Region) -> Inputs:
     return Inputs(columns, (lower + upper) / 2, (upper - lower) / 2)
 
 
-def add_network(program: Program, network: ReluNetwork, bounds: LayerBounds, inputs: Inputs, *, exact: bool) -> Encoded:
+def add_network(program: Program, network: Network, bounds: LayerBounds, inputs: Inputs, *, exact: bool) -> Encoded:
     """Add the hidden layers of a network that reads the inputs, with the bounds of the first image of `bounds`."""
     columns, kept = inputs.columns, np.arange(len(inputs.columns))
     scale, offset = inputs.half, inputs.center
@@ -96,10 +97,13 @@ def add_network(program: Program, network: ReluNetwork, bounds: LayerBounds, inp
     return Encoded(columns, *last, tuple(dense_rows), tuple(units))
 
 
-def _of_variables(network: ReluNetwork, k: int, kept: Integers, scale: Floats, offset: Floats) -> tuple[Floats, Floats]:
+def _of_variables(network: Network, k: int, kept: Integers, scale: Floats, offset: Floats) -> tuple[Floats, Floats]:
     """Weight and bias of a layer whose inputs `kept` are `offset + scale v` for variables v."""
-    weight = _numpy(network.weights[k])[:, kept]
-    return weight * scale, _numpy(network.biases[k]) + weight @ offset
+    matrix = network.layers[k].matrix()
+    if matrix is None:
+        raise Unsupported(f"layer {k + 1} of the network has no matrix; choose a method that solves no program")
+    weight = _numpy(matrix)[:, kept]
+    return weight * scale, _numpy(network.layers[k].bias) + weight @ offset
 
 
 def _add_neuron(
