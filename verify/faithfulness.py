@@ -17,7 +17,7 @@ from verify.entry import question
 from verify.errors import Unsound, Unsupported
 from verify.joint.problem import Options, Outcome, Problem
 from verify.measures.confidence import Confidence
-from verify.methods import METHODS, Method, chain_of
+from verify.methods import Method, chain_of
 from verify.network import Module, read, read_pair
 from verify.network.graph import Network
 from verify.passes.native import library as native
@@ -127,9 +127,7 @@ def logit_differences(network: Module, region: Region, method: str = "crown") ->
             f"logit differences are bounded by one of {', '.join(DIFFERENCES)}, but the method given is {method!r}"
         )
     found = read(network, region)
-    parts = [
-        DIFFERENCES[method](found, region[start : start + CHUNK], None) for start in range(0, len(region), CHUNK)
-    ]
+    parts = [DIFFERENCES[method](found, region[start : start + CHUNK], None) for start in range(0, len(region), CHUNK)]
     lower, upper = zip(*parts, strict=True)
     return torch.cat(lower), torch.cat(upper)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from faithkd.attacks.template import AnyAttack, Observer
 from faithkd.errors import UserError
 from verify import Region
-from verify.search import image_points
+from verify.attained.ascent import image_points
 
 TARGETS = 9
 FEWEST_CLASSES = 5

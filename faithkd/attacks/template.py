@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from verify import Region
-from verify.search import BestIterate, ascend, image_points, step_unit, uniform_starts
+from verify.attained.ascent import BestIterate, ascend, image_points, step_unit, uniform_starts
 
 Observer = Callable[[Tensor], None]
 
@@ -92,13 +92,11 @@ class Attack(AnyAttack):
         seed: int,
         observe: Callable[[Tensor, Tensor], None] | None,
     ) -> Tensor:
-        lower, upper = region.inner()
         start = image_points(region) if self.start == "image" else uniform_starts(region, 1, seed)[:, 0]
         last = ascend(
             lambda x: self.objective(model(x.view(-1, *region.shape)), labels),
             start,
-            lower,
-            upper,
+            region.inner(),
             steps=self.steps,
             step_size=self.step * step_unit(region),
             observe=None if observe is None else lambda x, values: observe(x.view(-1, *region.shape), values),

@@ -23,13 +23,14 @@ from faithkd.errors import UserError
 from faithkd.files import sha256
 from faithkd.models import Network
 from faithkd.runs.arrays import LARGEST_IMAGE, MOST_CLASSES, Arrays
-from faithkd.runs.parts import EXACT, SLOW, Part, cut
+from faithkd.runs.parts import Part, cut
 from faithkd.runs.records import Certificate, Checksums
 from faithkd.runs.request import Request
-from verify import ReluNetwork, solvers
+from verify import Network as Read
+from verify import ReluNetwork, programs
+from verify.joint.problem import Options, Progress
 from verify.methods import METHODS, chain_of
-from verify.problem import Options, Progress
-from verify.reading import POINTS
+from verify.network.reading import POINTS
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Job:
     request: Request
     teacher: Network
     student: Network
-    read: tuple[ReluNetwork, ReluNetwork]
+    read: tuple[Read, Read]
     dataset: Dataset
     scale: float
     classes: int
@@ -156,9 +157,7 @@ def prepare(request: Request) -> Job:
     return Job(request, teacher, student, read, dataset, scale, cards[0].classes, checksums)
 
 
-def _read(
-    request: Request, pair: tuple[Network, Network], dataset: Dataset, scale: float
-) -> tuple[ReluNetwork, ReluNetwork]:
+def _read(request: Request, pair: tuple[Network, Network], dataset: Dataset, scale: float) -> tuple[Read, Read]:
     """What the verifier reads of both, held against the networks themselves in the largest of the regions."""
     assert request.eps is not None
     region = verify.Region.ball(
@@ -171,9 +170,10 @@ def _read(
 
 def _check_solver(request: Request) -> None:
     """Ask for the solver now, so that a missing one, a broken one or a licence that has run out is said before the work begins."""
-    solvers.check_name(request.solver)
-    if request.method in SLOW:
-        solvers.try_out("scip" if request.method == "minlp" else request.solver, binaries=request.method in EXACT)
+    programs.check_name(request.solver)
+    method = METHODS[request.method]
+    if method.solver is not None:
+        programs.try_out(request.solver if method.solver == "any" else method.solver, binaries=method.binaries)
 
 
 def _data(request: Request) -> Dataset:

@@ -9,7 +9,7 @@ import torch
 from faithkd import metrics
 from faithkd.data import Dataset
 from faithkd.models import Network
-from verify.native import library
+from verify.passes.native import library
 
 FEW, HALF = 5, 0.5
 """Images from which on an accuracy says something, and the accuracy below which a teacher is doubted."""

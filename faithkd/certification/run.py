@@ -16,7 +16,7 @@ from faithkd.runs.folder import RunFolder
 from faithkd.runs.parts import Part
 from faithkd.runs.reading import read_run
 from faithkd.runs.records import FORMAT, Summary
-from verify.problem import Progress
+from verify.joint.problem import Progress
 
 
 def certify(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from faithkd.runs.parts import Part
 from faithkd.runs.records import Certificate
-from verify.problem import Progress
+from verify.joint.problem import Progress
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from faithkd.metrics.gradients import input_gradient
 from verify import Region
-from verify.search import BestIterate, ascend, step_unit, uniform_starts
+from verify.attained.ascent import BestIterate, ascend, step_unit, uniform_starts
 
 
 def local_linearity(
@@ -39,7 +39,7 @@ def local_linearity(
 
     start = uniform_starts(region, 1, seed)[:, 0]
     best = BestIterate(start)
-    ascend(deviation, start, lower, upper, steps=steps, step_size=0.1 * step_unit(region), observe=best.observe)
+    ascend(deviation, start, (lower, upper), steps=steps, step_size=0.1 * step_unit(region), observe=best.observe)
     return best.values
 
 

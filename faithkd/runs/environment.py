@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import faithkd
-from verify.native import library
+from verify.passes.native import library
 
 
 def environment(device: str) -> dict[str, Any]:

@@ -9,9 +9,6 @@ from faithkd.runs.request import Request
 
 SLOW_PART, LEAST_PART, MOST_PART, PARTS = 5, 25, 64, 16
 """Images of a part: few where one takes long; else as many as leave PARTS parts a radius, for a larger batch costs less an image."""
-EXACT = frozenset({"milp", "minlp"})
-SLOW = EXACT | frozenset({"lp-boxes", "lp"})
-"""The methods that hand programs to a solver; those of EXACT have binaries."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,10 @@ def cut(request: Request) -> list[Part]:
 
 def images_of_shard(request: Request) -> int:
     """How many images the request's shard has; each has one certificate a radius."""
-    images, size, numbers = request.asked(), _size(request), _numbers(request)
+    images = request.asked()
+    if request.shard_of() == (1, 1):
+        return images
+    size, numbers = _size(request), _numbers(request)
     short = size * -(-images // size) - images if numbers[-1] == -(-images // size) - 1 else 0
     return size * len(numbers) - short
 
@@ -57,6 +57,9 @@ def _numbers(request: Request) -> range:
 
 
 def _size(request: Request) -> int:
-    if request.method in SLOW:
+    # A report that does not need to know does not wait for torch.
+    from verify.methods import METHODS
+
+    if request.method in METHODS and METHODS[request.method].slow:
         return SLOW_PART
     return max(LEAST_PART, min(MOST_PART, request.asked() // PARTS))

@@ -16,7 +16,9 @@ from faithkd.study.certified import Runs
 from faithkd.study.folder import StudyFolder
 from faithkd.study.plan import POINTS, REGIONS, Plan
 from faithkd.study.records import At, Plane, Planes
-from verify.search import BestIterate, ascend, confidence_distance, image_points, signed_difference, step_unit
+from verify.attained.ascent import BestIterate, ascend, image_points, step_unit
+from verify.attained.search import value_of
+from verify.measures.confidence import Confidence
 
 MARGIN = 0.25
 QUANTILE = 0.9
@@ -56,7 +58,7 @@ def _plane(plan: Plan, names: tuple[str, str], run: Run, region: str, where: tup
     image, witness = (torch.from_numpy(run.witnesses[name][row : row + 1]) for name in ("image", "witness"))
     teacher, student = (verify.ReluNetwork.from_module(faithkd.load(name), image.shape[1:]) for name in names)
     ball = verify.Region.ball(image, line.eps_pixel, low_high if REGIONS[region] else None)
-    distance = confidence_distance(teacher, student)
+    distance = value_of((teacher, student), Confidence(teacher.classes))
     corner = _corner(teacher, student, ball, witness.flatten(1))
     steps = torch.linspace(-MARGIN, 1 + MARGIN, POINTS, dtype=torch.float64)
     start, along, up = (x.flatten(1).double() for x in (image, witness - image, corner.view_as(image) - image))
@@ -68,7 +70,7 @@ def _plane(plan: Plan, names: tuple[str, str], run: Run, region: str, where: tup
     return Plane(_rounded(values.numpy()), _rounded(slack.numpy()), At(*(round(end, 6) for end in ends)))
 
 
-def _corner(teacher: verify.ReluNetwork, student: verify.ReluNetwork, ball: verify.Region, witness: Tensor) -> Tensor:
+def _corner(teacher: verify.Network, student: verify.Network, ball: verify.Region, witness: Tensor) -> Tensor:
     """The input `(1, d)` that the search finds for the witness's class with the opposite sign, from the image."""
     single = teacher.to(dtype=torch.float32), student.to(dtype=torch.float32)
     with torch.no_grad():
@@ -77,9 +79,11 @@ def _corner(teacher: verify.ReluNetwork, student: verify.ReluNetwork, ball: veri
     lower, upper = ball.inner(torch.float32)
     start = image_points(ball)
     best = BestIterate(start)
+    opposite = 2 * label + (difference.gather(1, label[:, None])[:, 0] > 0)
+    measure = Confidence(teacher.classes)
     ascend(
-        signed_difference(*single, label, -difference.gather(1, label[:, None])[:, 0].sign()),
-        start, lower, upper, steps=50, step_size=2.5 * step_unit(ball) / 50, observe=best.observe,
+        lambda x: measure.values(single[0](x), single[1](x)).gather(1, opposite[:, None])[:, 0],
+        start, (lower, upper), steps=50, step_size=2.5 * step_unit(ball) / 50, observe=best.observe,
     )  # fmt: skip
     # The best iterate is often the image itself, which spans no plane: then the last corner of the box that was reached will do.
     moved = bool((best.points != start).any())

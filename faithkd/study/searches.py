@@ -18,8 +18,9 @@ from faithkd.data import Dataset
 from faithkd.study.folder import StudyFolder
 from faithkd.study.plan import REGIONS, STEPS, Plan
 from faithkd.study.records import AtRadius, Counted, Mean, Search, Steps
-from verify.replay import attained
-from verify.search import paper_search
+from verify.attained.incumbent import Incumbent
+from verify.attained.search import paper_search
+from verify.measures.confidence import Confidence
 
 PART = 250
 """Images that are searched at once, so that memory does not grow with their number."""
@@ -81,8 +82,9 @@ def emplb(
         teacher, student = (
             verify.ReluNetwork.from_module(model, region.shape).to(device=part.device) for model in pair
         )
-        points = paper_search(teacher, student, region, steps=steps, seed=seed)
-        found.append(attained(teacher, student, points).flatten(1).amax(dim=1).clamp(min=0).cpu())
+        measure, networks = Confidence(teacher.classes), (teacher, student)
+        points = paper_search(networks, measure, region, steps=steps, seed=seed)
+        found.append(Incumbent.of(networks, measure, region, points).emplb.cpu())
     return torch.cat(found)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from faithkd.distillation.method import Adversary, adversarial_objective
 from faithkd.recipes import InnerAttack
-from verify.search import ascend
+from verify.attained.ascent import ascend
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def perturb(
             stack.enter_context(frozen(teacher))
         stack.enter_context(frozen(student, reach.attack_mode))
         objective = adversarial_objective(adversary, teacher, student, images, labels)
-        return ascend(objective, start, lower, upper, steps=reach.steps, step_size=reach.step)
+        return ascend(objective, start, (lower, upper), steps=reach.steps, step_size=reach.step)
 
 
 @contextmanager

@@ -58,9 +58,7 @@ class Choice:
         variable = short.gather(1, best)
         return variable[:, 0], value.gather(1, variable)[:, 0], gains.mean(dim=2).gather(1, best)[:, 0]
 
-    def _glances(
-        self, subproblems: Subproblems, found: Found, level: Tensor, splits: tuple[Tensor, Tensor]
-    ) -> Tensor:
+    def _glances(self, subproblems: Subproblems, found: Found, level: Tensor, splits: tuple[Tensor, Tensor]) -> Tensor:
         """What one pass through each child says that the splits (variables and values `(n, k)`) gain below and above, `(n, k, 2)`."""
         variables, values = splits
         n, count = variables.shape

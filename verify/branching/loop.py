@@ -13,11 +13,10 @@ from verify.branching.budget import Budget
 from verify.branching.choice import FEW_INPUTS
 from verify.branching.ledger import Ledger
 from verify.branching.neurons import refined
-from verify.branching.pool import Nodes, Pool
+from verify.branching.pool import Pool
 from verify.branching.target import Target
 from verify.joint.bound import BATCH, JointBound
 from verify.joint.problem import Problem, Progress
-from verify.measures.subproblem import Subproblems
 from verify.passes.optimise import Schedule
 from verify.single.alone import Alone
 from verify.single.crown import upper_bound

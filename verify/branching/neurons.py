@@ -30,7 +30,7 @@ NEAR = 0.02
 
 
 def refined(network: Network, region: Region, bounds: LayerBounds, leaves: int) -> LayerBounds:
-    """Bounds of all layers, never wider than `bounds`; for each side of a loose hidden neuron the region is cut into at most `leaves` parts."""
+    """Bounds of all layers, never wider than `bounds`; for each side of a loose neuron the region is cut into at most `leaves` parts."""
     for k in range(1, network.depth - 1):
         image, neuron = bounds.loose(k)
         if len(image):
@@ -72,7 +72,7 @@ class Parts:
 
 
 class NeuronProblems:
-    """For outputs `(m,)` of a network over regions `(m,)`: the largest of each, then the largest of minus each. below: the hidden layers."""
+    """For outputs `(m,)` of a network over regions `(m,)`: the largest of each, then of minus each. below: the hidden layers."""
 
     def __init__(self, network: Network, region: Region, below: LayerBounds, image: Tensor, neuron: Tensor) -> None:
         one = torch.nn.functional.one_hot(neuron, network.classes).to(region.lower.dtype)

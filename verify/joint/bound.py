@@ -80,7 +80,9 @@ class JointBound:
     def inherited(self, parent: Subproblems, child: Subproblems, numbers: Tensor) -> Tensor:
         """A parent's numbers for its child: where a neuron is no longer loose, its number is a multiplier, and starts at 0."""
         stack, neurons = self.engine.quick, self.layout.neurons
-        before, after = (stack.neurons(rows.lower[:, neurons], rows.upper[:, neurons]).loose for rows in (parent, child))
+        before, after = (
+            stack.neurons(rows.lower[:, neurons], rows.upper[:, neurons]).loose for rows in (parent, child)
+        )
         return torch.where(before & ~after, 0.0, numbers)
 
     @staticmethod

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from verify.joint.bound import JointBound
 from verify.measures.subproblem import Subproblems
-from verify.network.graph import Network
 from verify.passes.bound import Cut, lost
 from verify.passes.native.tighten import Tightener
 from verify.passes.stack import Stack
@@ -150,7 +149,11 @@ class Work:
         if not exact:
             return Linear(coefficients[:, self._order], value, torch.zeros_like(value))
         image, errors = self.subproblems.image[row], engine.errors
-        of_layer = errors.hidden[:, engine.exact.places[k][layer]] if layer < len(engine.exact.places[k]) else errors.results[k]
+        of_layer = (
+            errors.hidden[:, engine.exact.places[k][layer]]
+            if layer < len(engine.exact.places[k])
+            else errors.results[k]
+        )
         error = lost(stack, lines, descent) + dot(descent.inputs.abs(), errors.hidden[image][:, below])
         return Linear(coefficients, value, error + dot(form[0].abs(), of_layer[image]))
 

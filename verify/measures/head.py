@@ -28,7 +28,7 @@ RATES = (0.01, 0.1, 0.01, 0.01)
 
 @dataclass(frozen=True)
 class Boxes:
-    """What is known of both networks' differences from class `label` `(n,)`, in the order (up, down); sign `(n,)`: 0 where the teacher is up.
+    """What is known of both networks' differences from class `label` `(n,)`, in order (up, down); sign `(n,)`: 0 where the teacher is up.
 
     lower, upper: `(n, C)` each, 0 at the label itself; r_lower, r_upper: `(n,)` each.
     """
@@ -141,7 +141,9 @@ class Head(Objective):
         end = torch.where(
             nu > 0, boxes.lower[0], torch.where(nu < 0, boxes.upper[0], up.clamp(boxes.lower[0], boxes.upper[0]))
         )
-        by_nu, by_g = ((one - other).masked_fill(self._is_label, 0.0) for one, other in ((up, end), (down, point.vertex)))
+        by_nu, by_g = (
+            (one - other).masked_fill(self._is_label, 0.0) for one, other in ((up, end), (down, point.vertex))
+        )
         by_lam_down = (point.vertex_lse - point.touching[1])[:, None]
         return torch.cat((by_lam[:, None], by_lam_down, by_logits, by_nu, by_g), dim=1)
 

@@ -96,7 +96,7 @@ class Measure(ABC):
         return none, none
 
     def moves(self, subproblems: Subproblems, found: Found, outputs: tuple[Tensor, Tensor]) -> Tensor:
-        """How much each input moves each of its quantities, `(n, quantities, inputs)`, from how much it moves the logits `(n, C, inputs)`."""
+        """How much each input moves its quantities, `(n, quantities, inputs)`, from how much it moves the logits `(n, C, inputs)`."""
         return outputs[0][:, :0]
 
     def groups(self) -> list[int]:

@@ -37,7 +37,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Subproblems:
-    """image, query `(n,)`: which query (a number of the measure's) of which image. lower, upper `(n, columns)`: rounded outward to float32."""
+    """image, query `(n,)`: which query (a number of the measure's) of which image. lower, upper `(n, columns)`: rounded out to float32."""
 
     image: Tensor
     query: Tensor
@@ -49,7 +49,8 @@ class Subproblems:
         return len(self.image)
 
     def __getitem__(self, index: Tensor | slice) -> Subproblems:
-        return Subproblems(*(column[index] for column in self.columns()), self.layout)
+        image, query, lower, upper = (column[index] for column in self.columns())
+        return Subproblems(image, query, lower, upper, self.layout)
 
     def columns(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Everything of a subproblem, a tensor each."""
@@ -69,8 +70,8 @@ class Subproblems:
     @staticmethod
     def cat(parts: Sequence[Subproblems]) -> Subproblems:
         """All subproblems of several batches."""
-        columns = map(torch.cat, zip(*(part.columns() for part in parts), strict=True))
-        return Subproblems(*columns, parts[0].layout)
+        image, query, lower, upper = map(torch.cat, zip(*(part.columns() for part in parts), strict=True))
+        return Subproblems(image, query, lower, upper, parts[0].layout)
 
     @cached_property
     def empty(self) -> Tensor:

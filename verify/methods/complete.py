@@ -22,4 +22,6 @@ def core(problem: Problem, best: Tensor, incumbent: Incumbent) -> Outcome:
     )
 
 
-register(Method("complete", core, "`joint` inside branch and bound, to a gap or a limit", cheaper="joint", timeout=10.0))
+register(
+    Method("complete", core, "`joint` inside branch and bound, to a gap or a limit", cheaper="joint", timeout=10.0)
+)

@@ -16,7 +16,9 @@ from verify.single.lp import lp_upper_bound
 def core(problem: Problem, best: Tensor, incumbent: Incumbent) -> Outcome:
     """Each logit difference by its own program, then the measure."""
     upper = _upper(problem, best, incumbent, [difference_rows(network) for network in problem.networks])
-    square = [bound.reshape(len(best), network.classes, -1) for bound, network in zip(upper, problem.networks, strict=True)]
+    square = [
+        bound.reshape(len(best), network.classes, -1) for bound, network in zip(upper, problem.networks, strict=True)
+    ]
     return Outcome(problem.measure.separate(Alone(problem.layers, (square[0], square[1]))))
 
 

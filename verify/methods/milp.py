@@ -182,7 +182,7 @@ class Row:
 def _eq11(teacher: Tensor, student: Tensor) -> Tensor:
     """Eq. 10-11: bounds `(C, 2)` of every query from maxima `(C, C)` of the logit differences of each network."""
     of_teacher, of_student = (confidence_bounds(-largest.T[None], largest[None]) for largest in (teacher, student))
-    return query_bounds(*of_teacher, *of_student)[0]
+    return query_bounds(of_teacher, of_student)[0]
 
 
 def _confidence_gap(largest: Floats, label: int) -> float:
@@ -199,5 +199,14 @@ def _replace(values: Floats, place: int, value: float) -> Floats:
 
 
 register(
-    Method("milp", core, "the exact program of each logit difference", cheaper="lp", proof="solver", solver="any", binaries=True, slow=True)
+    Method(
+        "milp",
+        core,
+        "the exact program of each logit difference",
+        cheaper="lp",
+        proof="solver",
+        solver="any",
+        binaries=True,
+        slow=True,
+    )
 )

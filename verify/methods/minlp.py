@@ -141,5 +141,14 @@ def add_confidence(program: Program, encoded: Encoded, bounds: tuple[Floats, Flo
 
 
 register(
-    Method("minlp", core, "the pair's whole program by SCIP", cheaper="alpha-crown", proof="solver", solver="scip", binaries=True, slow=True)
+    Method(
+        "minlp",
+        core,
+        "the pair's whole program by SCIP",
+        cheaper="alpha-crown",
+        proof="solver",
+        solver="scip",
+        binaries=True,
+        slow=True,
+    )
 )

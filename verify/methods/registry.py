@@ -20,7 +20,8 @@ class Method:
 
     core: maps a problem, the best bounds so far `(n, queries)` and the best inputs met to an Outcome. cheaper: the method before it in its
     chain, whose bounds it is never above. proof: what it rests on, `outward` (rounding covered) or `solver` (within a solver's
-    tolerances). timeout: seconds an image unless told otherwise. solver: the one that it hands programs to, `any` of the user's choice, or None where there are none; binaries: whether they have some.
+    tolerances). timeout: seconds an image unless told otherwise. solver: the one that it hands programs to, `any` of the user's choice, or
+    None where there are no programs; binaries: whether they have some.
     slow: whether an image takes so long that few make a piece of work. screens: whether its bounds tell which queries a search should aim
     at.
     """

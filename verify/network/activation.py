@@ -49,12 +49,17 @@ class Neurons:
     @classmethod
     def cat(cls, parts: Sequence[Neurons]) -> Neurons:
         """Neurons of several layers side by side."""
-        columns = ("loose", "side", "above", "intercept")
+        loose, side, above, intercept = (
+            torch.cat([getattr(part, name) for part in parts], dim=-1)
+            for name in ("loose", "side", "above", "intercept")
+        )
         least, most = (
-            torch.cat([torch.as_tensor(getattr(part, name)).to(part.above).expand_as(part.above) for part in parts], dim=-1)
+            torch.cat(
+                [torch.as_tensor(getattr(part, name)).to(part.above).expand_as(part.above) for part in parts], dim=-1
+            )
             for name in ("least", "most")
         )
-        return cls(*(torch.cat([getattr(part, name) for part in parts], dim=-1) for name in columns), least, most)
+        return cls(loose, side, above, intercept, least, most)
 
     def lines(self, numbers: Tensor) -> Lines:
         """The lines at these numbers `(..., width)`, each in its set."""

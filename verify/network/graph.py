@@ -112,7 +112,9 @@ class ReluNetwork(Network):
         if not isinstance(module, nn.Module):
             raise Unsupported(f"a network must be a torch module or a ReluNetwork, but is {_kind(module)}")
         layers = layers_of(module, input_shape or _first_inputs(module), points)
-        return cls(*zip(*((part.weight, part.bias, part.bias_error, part.weight_error) for part in layers), strict=True))
+        return cls(
+            *zip(*((part.weight, part.bias, part.bias_error, part.weight_error) for part in layers), strict=True)
+        )
 
     @property
     def weights(self) -> tuple[Tensor, ...]:
@@ -144,7 +146,9 @@ def check_network(network: Network) -> None:
     for k, layer in enumerate(network.layers):
         matrix = layer.matrix()
         if any(t is not None and t.dtype != torch.float64 for t in (matrix, layer.bias)):
-            raise Unsupported(f"layer {k + 1} of the network is of type {layer.bias.dtype}; bounds are proved in float64")
+            raise Unsupported(
+                f"layer {k + 1} of the network is of type {layer.bias.dtype}; bounds are proved in float64"
+            )
         if not all(bool(torch.isfinite(t).all()) for t in (matrix, layer.bias) if t is not None):
             raise Unsupported(f"layer {k + 1} of the network holds numbers that are NaN or infinite")
         inputs = network.layers[k - 1].outputs if k else layer.inputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -52,9 +52,10 @@ class Found:
 
     def __getitem__(self, index: Tensor) -> Self:
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(
-            **{k: tuple(t[index] for t in v) if isinstance(v, tuple) else v[index] for k, v in columns.items()}
-        )
+        picked: dict[str, Any] = {
+            k: tuple(t[index] for t in v) if isinstance(v, tuple) else v[index] for k, v in columns.items()
+        }
+        return type(self)(**picked)
 
 
 @dataclass(frozen=True)

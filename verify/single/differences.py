@@ -58,7 +58,9 @@ def crown_differences(network: Network, region: Region, layers: LayerBounds | No
     return from_upper(upper_bound(network, region, layers, difference_rows(network)))
 
 
-def alpha_crown_differences(network: Network, region: Region, layers: LayerBounds | None = None) -> tuple[Tensor, Tensor]:
+def alpha_crown_differences(
+    network: Network, region: Region, layers: LayerBounds | None = None
+) -> tuple[Tensor, Tensor]:
     """CROWN with slopes optimised for every loose neuron's bounds, then for every row."""
     layers = optimised_bounds(network, region, layers or crown_bounds(network, region))
     return from_upper(optimised_rows(network, region, layers, difference_rows(network)))

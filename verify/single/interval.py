@@ -22,7 +22,9 @@ def interval_bounds(network: Network, region: Region) -> LayerBounds:
 
 def interval_rows(network: Network, bounds: LayerBounds, rows: Tensor, region: Region) -> tuple[Tensor, Tensor]:
     """Interval bounds `(n, r)` of `rows @ logits`, the rows `(r, classes)` combined with the last layer."""
-    return affine_interval(network.layers[-1].combined(rows), *layer_inputs(network, bounds.upto(network.depth - 1), region))
+    return affine_interval(
+        network.layers[-1].combined(rows), *layer_inputs(network, bounds.upto(network.depth - 1), region)
+    )
 
 
 def layer_inputs(network: Network, bounds: LayerBounds, region: Region) -> tuple[Tensor, Tensor]:

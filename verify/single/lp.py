@@ -10,8 +10,8 @@ from torch import Tensor
 
 from verify.network.graph import Network
 from verify.programs import Limits, Program, open_session
-from verify.single.encoding import add_inputs, add_network
 from verify.region import Region
+from verify.single.encoding import add_inputs, add_network
 from verify.single.lagrangian import lagrangian_bound
 from verify.single.layers import LayerBounds
 

@@ -11,7 +11,7 @@ from faithkd.errors import UserError
 from faithkd.runs.arrays import Arrays
 from faithkd.runs.parts import Part
 from faithkd.runs.records import Certificate
-from verify.problem import Progress
+from verify.joint.problem import Progress
 
 Proved = tuple[Part, list[Certificate], Arrays]
 Watch = Callable[[Part, Progress], None]

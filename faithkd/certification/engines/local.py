@@ -16,7 +16,7 @@ from faithkd.processes import SPAWN
 from faithkd.runs.arrays import Arrays
 from faithkd.runs.parts import Part
 from faithkd.runs.records import Certificate
-from verify.problem import Progress
+from verify.joint.problem import Progress
 
 LISTEN = 0.5
 """Seconds between two looks at what the workers report."""

@@ -24,7 +24,7 @@ from faithkd.imports import modules
 from faithkd.runs.arrays import Arrays
 from faithkd.runs.parts import Part
 from faithkd.runs.records import Certificate
-from verify.problem import Progress
+from verify.joint.problem import Progress
 
 LISTEN = 1.0
 """Seconds between two looks at what the workers report."""

@@ -77,7 +77,9 @@ class Tightener:
         check_within(ground.index, boxes)
         check_within(label, networks.classes)
         if subproblems.layout.width != networks.width or columns < networks.width + 2 * networks.classes + 2:
-            raise TypeError(f"a kernel for {networks.width} neurons was given subproblems of {subproblems.layout.width}")
+            raise TypeError(
+                f"a kernel for {networks.width} neurons was given subproblems of {subproblems.layout.width}"
+            )
         given = (
             (ground.index.contiguous(), torch.int64, (n,)), (label.contiguous(), torch.int64, (n,)),
             (cut.coefficients[:, self._order].contiguous(), torch.float64, (n, inputs)),
