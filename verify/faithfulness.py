@@ -137,8 +137,8 @@ def bounds(network: Module, region: Region, method: str = "crown") -> LayerBound
     """Bounds of every layer's pre-activations, the logits last, by `interval`, `crown` or `alpha-crown`."""
     layer_methods: dict[str, Callable[[Network, Region], LayerBounds]] = {
         "interval": interval_bounds,
-        "crown": crown_bounds,
-        "alpha-crown": lambda net, part: optimised_bounds(net, part, crown_bounds(net, part)),
+        "crown": lambda net, part: crown_bounds(net, part, whole=True),
+        "alpha-crown": lambda net, part: optimised_bounds(net, part, crown_bounds(net, part, whole=True)),
     }
     if method not in layer_methods:
         raise Unsupported(

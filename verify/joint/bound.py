@@ -25,7 +25,7 @@ class JointBound:
     def __init__(self, problem: Problem, dtype: torch.dtype = torch.float32) -> None:
         self.problem, self.measure, self.region = problem, problem.measure, problem.region
         self.engine = Engine(problem.networks, self._errors(problem), dtype)
-        self._whole = Ground.of(self.engine.exact, self.region, dtype)
+        self._whole = self.engine.ground(self.region)
         none = torch.zeros(0, dtype=torch.int64, device=self.region.lower.device)
         own, _ = self.measure.own(problem.tight, none, none)
         inputs = self.region.lower.shape[1]
@@ -55,7 +55,7 @@ class JointBound:
         shares = self.layout.shares
         low, high = (side[:, shares].double() for side in (subproblems.lower, subproblems.upper))
         region = self.region.parts(subproblems.image, low, high)
-        return Ground.of(self.engine.exact, region, self.engine.quick.dtype)
+        return self.engine.ground(region)
 
     def start(self, subproblems: Subproblems) -> tuple[Tensor, Tensor]:
         """Adaptive slopes, and free numbers of the measure that suit the middle of the box of inputs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Self
 
 import torch
@@ -16,7 +17,7 @@ from verify.passes.native.search import Kernel
 from verify.passes.objective import Objective, Point
 from verify.passes.optimise import Schedule, minimise
 from verify.passes.stack import Descent, Stack
-from verify.region import dot, offset, reach
+from verify.region import Region, dot, offset, reach
 from verify.rounding import proved, sum_error
 
 
@@ -102,9 +103,20 @@ class Engine:
     """Bounds of rows for one stack of networks."""
 
     def __init__(self, networks: Sequence[Network], errors: PassErrors, dtype: torch.dtype = torch.float32) -> None:
-        self.exact, self.quick = Stack.of(networks, torch.float64), Stack.of(networks, dtype)
-        self.errors = errors
-        self._kernel = Kernel(self.quick) if Kernel.fits(self.quick) else None
+        self.exact, self.errors, self.dtype = Stack.of(networks, torch.float64), errors, dtype
+
+    @cached_property
+    def quick(self) -> Stack:
+        """The networks in the type of the search."""
+        return Stack.of(self.exact.networks, self.dtype)
+
+    @cached_property
+    def _kernel(self) -> Kernel | None:
+        return Kernel(self.quick) if Kernel.fits(self.quick) else None
+
+    def ground(self, region: Region) -> Ground:
+        """The boxes of a region, a row each."""
+        return Ground.of(self.exact, region, self.dtype)
 
     def search(self, task: Task, numbers: Tensor, free: Tensor, schedule: Schedule) -> Found:
         """Lower the bounds of the rows by projected Adam from these numbers; nothing here is a proof yet."""

@@ -12,25 +12,29 @@ from torch import Tensor
 
 from verify.network.graph import Network
 from verify.passes.bound import Engine, PassErrors, Task, lost
-from verify.passes.ground import Ground
 from verify.passes.objective import Fixed
 from verify.passes.optimise import Schedule
 from verify.passes.stack import Stack
 from verify.region import Region, dot
 from verify.rounding import addends, least, pass_errors, proved
-from verify.single.interval import affine_interval
+from verify.single.interval import affine_interval, layer_inputs
 from verify.single.layers import LayerBounds
 
 # The search for slopes.
 SLOPES = Schedule(steps=20, slopes=0.3, multipliers=0.0, decay=0.95)
 
 
-def crown_bounds(network: Network, region: Region) -> LayerBounds:
-    """CROWN bounds of every layer's pre-activations, each layer relaxed with the CROWN bounds of those before it."""
-    bounds = LayerBounds((), ()).and_layer(*affine_interval(network.layers[0], region.lower, region.upper))
-    for k in range(1, network.depth):
-        identity = torch.eye(network.layers[k].outputs, dtype=network.dtype, device=network.device)
-        bounds = bounds.and_layer(*crown_rows(network.upto(k), region, bounds, identity))
+def crown_bounds(network: Network, region: Region, *, whole: bool = False) -> LayerBounds:
+    """CROWN bounds of every layer's pre-activations, each layer relaxed with the bounds of those before it.
+
+    Hidden neurons that intervals, from the layers before, show to be on one side of zero keep those: their lines are the same, whatever
+    else is known of them. whole: bound them too.
+    """
+    bounds = LayerBounds((), ())
+    for k, layer in enumerate(network.layers):
+        bounds = bounds.and_layer(*affine_interval(layer, *layer_inputs(network, bounds, region)))
+        if k:
+            bounds = _anew(network, region, bounds, k, None, whole=whole)
     return bounds
 
 
@@ -76,15 +80,32 @@ class CrownPass:
 def optimised_bounds(network: Network, region: Region, bounds: LayerBounds) -> LayerBounds:
     """Bounds of every layer, never wider than `bounds`, with slopes optimised for each loose neuron, layer after layer."""
     for k in range(1, network.depth):
-        if k + 1 < network.depth:
-            image, neuron = bounds.loose(k)
-        else:
-            image, neuron = torch.ones_like(bounds.lower[k], dtype=torch.bool).nonzero(as_tuple=True)
-        if len(image):
-            one = torch.nn.functional.one_hot(neuron, network.layers[k].outputs).to(network.dtype)
-            found = optimised_forms(network.upto(k), region, bounds, image.repeat(2), torch.cat((one, -one)))
-            bounds = bounds.tightened(k, (image, neuron), -found[len(image) :], found[: len(image)])
+        bounds = _anew(network, region, bounds, k, SLOPES)
     return bounds
+
+
+def _anew(
+    network: Network, region: Region, bounds: LayerBounds, k: int, schedule: Schedule | None, *, whole: bool = False
+) -> LayerBounds:
+    """The same with layer k's loose neurons, or every logit, bounded by passes of their own."""
+    if whole or k + 1 == network.depth:
+        image, neuron = torch.ones_like(bounds.lower[k], dtype=torch.bool).nonzero(as_tuple=True)
+    else:
+        image, neuron = bounds.loose(k)
+    if len(image) == 0:
+        return bounds
+    one = torch.nn.functional.one_hot(neuron, network.layers[k].outputs).to(network.dtype)
+    if schedule is None:
+        # Those of an image side by side, so that they share its lines.
+        place = torch.arange(len(image), device=image.device) - torch.searchsorted(image, image)
+        rows = one.new_zeros((len(region), int(place.max()) + 1, one.shape[1]))
+        rows[image, place] = one
+        lower, upper = (side[image, place] for side in crown_rows(network.upto(k), region, bounds, rows))
+    else:
+        both = torch.cat((one, -one))
+        found = bounds_of_forms(network.upto(k), region, bounds, image.repeat(2), both, schedule)
+        lower, upper = -found[len(image) :], found[: len(image)]
+    return bounds.tightened(k, (image, neuron), lower, upper)
 
 
 def optimised_rows(network: Network, region: Region, bounds: LayerBounds, rows: Tensor) -> Tensor:
@@ -95,21 +116,22 @@ def optimised_rows(network: Network, region: Region, bounds: LayerBounds, rows: 
     adaptive = upper_bound(network, region, bounds, rows)
     rows = rows.expand(len(region), *rows.shape[-2:])
     image = torch.arange(len(region), device=rows.device).repeat_interleave(rows.shape[1])
-    return least(adaptive, optimised_forms(network, region, bounds, image, rows.flatten(0, 1)).reshape(adaptive.shape))
+    return least(adaptive, bounds_of_forms(network, region, bounds, image, rows.flatten(0, 1), SLOPES).reshape(adaptive.shape))
 
 
-def optimised_forms(network: Network, region: Region, bounds: LayerBounds, image: Tensor, forms: Tensor) -> Tensor:
-    """Upper bounds `(m,)` of forms `(m, C)` of the outputs over the regions `image` `(m,)`, slopes optimised for each; outward.
+def bounds_of_forms(
+    network: Network, region: Region, bounds: LayerBounds, image: Tensor, forms: Tensor, schedule: Schedule
+) -> Tensor:
+    """Upper bounds `(m,)` of forms `(m, C)` of the outputs over the regions `image` `(m,)`, rounded outward.
 
-    The search for slopes ends with one rigorous pass.
+    schedule: of the search for each form's own slopes, which ends with one rigorous pass.
     """
     top = network.depth - 1
     sides = (side[:top] for side in (bounds.lower, bounds.upper))
     lower, upper = (torch.cat((region.lower[:, :0], *side), dim=1)[image] for side in sides)
     errors = pass_errors(network.layers, bounds.magnitudes(network, region), addends((network,)))
     engine = Engine((network,), PassErrors.of((errors,)))
-    ground = Ground.of(engine.exact, region, engine.quick.dtype).rows(image)
-    task = Task(image, ground, lower, upper, lambda dtype: Fixed((forms.to(dtype),)))
-    start = engine.exact.neurons(lower, upper).start(lower, upper).to(engine.quick.dtype)
-    found = engine.search(task, start, start[:, :0], SLOPES)
+    task = Task(image, engine.ground(region).rows(image), lower, upper, lambda dtype: Fixed((forms.to(dtype),)))
+    numbers = engine.exact.neurons(lower, upper).start(lower, upper)
+    found = engine.search(task, numbers.to(engine.dtype), numbers[:, :0].to(engine.dtype), schedule)
     return engine.prove(task, found.numbers, found.free)
