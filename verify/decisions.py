@@ -24,9 +24,10 @@ from verify.rounding import TINY
 from verify.single.crown import crown_bounds, optimised_rows, upper_bound
 from verify.single.layers import CHUNK
 
-# Agreement by branch and bound: what a node is worth, and how many an image has.
-EFFORT = Effort(Schedule(steps=25), Schedule(steps=25), 1)
+# Agreement by branch and bound: how many nodes an image has, and what one is worth. All of them are needed: there is no best one to begin with.
 MAX_NODES = 400
+EFFORT = Effort(Schedule(steps=25), Schedule(steps=25), 1)
+PLAN = Plan(EFFORT, EFFORT, stages=(), picks=(MAX_NODES, MAX_NODES, 1.0))
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def always_agree(pair: tuple[Network, Network], region: Region) -> Tensor:
     """`(n,)` truth values: is it proved that both networks decide alike everywhere in the region, whatever the class."""
     problem = Problem(pair, region, Margin(pair[0].classes), Options(max_nodes=MAX_NODES, timeout=torch.inf))
     best = problem.measure.separate(problem.tight)
-    loop = Loop(problem, best, Fixed(best.new_full((len(region),), -TINY)), Plan(EFFORT, EFFORT, ()))
+    loop = Loop(problem, best, Fixed(best.new_full((len(region),), -TINY)), PLAN)
     loop.run()
     if loop.interrupted:
         raise KeyboardInterrupt

@@ -24,21 +24,22 @@ from verify.single.differences import difference_rows
 
 # Images that are worked on at once; the others wait.
 ACTIVE = 32
-# Nodes of one image that are split in a round: at least, at most, and as a part of those it has had; where there are few inputs a node
-# costs next to nothing, and a round its overhead.
-PICKS, PICKS_OF_FEW_INPUTS = (8, BATCH // 8, 0.125), (16, BATCH // 2, 0.5)
+# See `Plan.picks`; where there are few inputs a node costs next to nothing, and a round its overhead.
+PICKS_OF_FEW_INPUTS = 16, BATCH // 2, 0.5
 # Images that are sharpened in a round.
 SHARPENED = 8
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the work is done: what a root and what a node are worth, and after how many nodes since its last root an image's neurons are
-    bounded anew, with how many leaves a side."""
+    """How the work is done: what a root and what a node are worth; stages: after how many nodes since its last root an image's neurons are
+    bounded anew, with how many leaves a side; picks: nodes of one image that are split in a round, at least, at most, and as a part of
+    those it has had."""
 
     root: Effort = Effort(Schedule(steps=60, decay=0.96), Schedule(steps=30), 3)
     node: Effort = Effort(Schedule(steps=20).scaled(0.5), Schedule(steps=10).scaled(0.5), 1)
     stages: tuple[tuple[int, int], ...] = ((48, 8), (600, 64))
+    picks: tuple[int, int, float] = 8, BATCH // 8, 0.125
 
 
 PLAN = Plan()
@@ -120,7 +121,7 @@ class Loop:
         image = image[order]
         first = torch.searchsorted(image, image)
         few = 0 < self._joint.layout.inputs <= FEW_INPUTS
-        least, most, share = PICKS_OF_FEW_INPUTS if few else PICKS
+        least, most, share = PICKS_OF_FEW_INPUTS if few else self._plan.picks
         allowed = (self.budget.nodes.double() * share).long().clamp(least, most)
         left = self.budget.left()
         if left is not None:

@@ -46,12 +46,11 @@ class Tightening:
         """The subproblems with the boxes of their inputs, loose neurons and the measure's own forms cut, rounded outward; level `(n,)`."""
         if subproblems.layout.inputs:
             subproblems = narrow_inputs(self._joint, subproblems, cut, level)
-        label = self._joint.measure.label(subproblems.query)
-        if self._tightener is not None and label is not None:
+        label, sought = self._joint.measure.label(subproblems.query), self._joint.measure.sought(subproblems)
+        if self._tightener is not None and (label is not None or not sought):
             ground = self._joint.ground(subproblems)
             return subproblems.boxed(*self._tightener.tighten(subproblems, label, ground, cut, level))
         work = Work(self._joint, subproblems, cut, level, self._order)
-        sought = self._joint.measure.sought(subproblems)
         for k, places in enumerate(self._joint.engine.exact.places):
             for layer, place in enumerate(places):
                 work.narrow_neurons(k, layer, place)

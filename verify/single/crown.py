@@ -116,7 +116,9 @@ def optimised_rows(network: Network, region: Region, bounds: LayerBounds, rows: 
     adaptive = upper_bound(network, region, bounds, rows)
     rows = rows.expand(len(region), *rows.shape[-2:])
     image = torch.arange(len(region), device=rows.device).repeat_interleave(rows.shape[1])
-    return least(adaptive, bounds_of_forms(network, region, bounds, image, rows.flatten(0, 1), SLOPES).reshape(adaptive.shape))
+    return least(
+        adaptive, bounds_of_forms(network, region, bounds, image, rows.flatten(0, 1), SLOPES).reshape(adaptive.shape)
+    )
 
 
 def bounds_of_forms(

@@ -1,4 +1,4 @@
-/* An extension module that holds the kernels for one instruction set: Python loads it, verify/native calls what it exports. */
+/* An extension module that holds the kernels for one instruction set: Python loads it, verify/passes/native calls what it exports. */
 
 #define Py_LIMITED_API 0x030b0000
 #include <Python.h>
@@ -19,7 +19,7 @@ const char *best_target(void) {
 }
 
 static struct PyModuleDef definition = {
-    .m_base = PyModuleDef_HEAD_INIT, .m_name = NAME(MODULE), .m_doc = "The kernels of verify.native for one instruction set.", .m_size = -1,
+    .m_base = PyModuleDef_HEAD_INIT, .m_name = NAME(MODULE), .m_doc = "The kernels of verify.passes.native for one instruction set.", .m_size = -1,
 };
 
 PyMODINIT_FUNC INITIALISE(void) { return PyModule_Create(&definition); }

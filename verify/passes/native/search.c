@@ -1,4 +1,4 @@
-/* Projected Adam on the free numbers of many rows: what verify/engine.py does with tensors, as many rows at a time as a register has lanes.
+/* Projected Adam on the free numbers of many rows: what verify/passes/bound.py does with tensors, as many rows at a time as a register has lanes.
 
    Nothing here is a proof: the numbers found are proved afterwards in float64. So exp and log are short polynomials.
    Every array of lanes is [number][LANES]; rows come and go as [row][number]. */
@@ -33,7 +33,7 @@ struct rows {
     const float *middle, *radius; /* [images][firsts], [images][inputs] */
 };
 
-/* Steps of projected Adam, the decay of its rates, and the first rate of each kind of number, as in verify/schedule.py. */
+/* Steps of projected Adam, the decay of its rates, and the first rate of each kind of number, as in verify/passes/optimise.py. */
 struct schedule {
     int64_t steps;
     float decay, slopes, multipliers, lam, logits, nu, g;

@@ -1,4 +1,4 @@
-/* The boxes of unstable neurons and logit differences cut to where a row's query can still exceed its level: what verify/tightening.py does
+/* The boxes of unstable neurons and logit differences cut to where a row's query can still exceed its level: what verify/joint/tightening.py does
    with tensors, in float64 from beginning to end, as many bounds of one row at a time as a register has lanes. Every bound is rounded outward.
 
    A bound is sought for sign * z of a variable: its coefficients go back through the layers to the input, and with a multiplier mu >= 0
@@ -213,6 +213,7 @@ int tighten_rows(const struct stacked *net, const struct regions *regions, struc
             int64_t start = place, layer = 0;
             for (; layer < net->depth && sizes[layer] > 0; layer++) {
                 int last = layer + 1 == net->depth || sizes[layer + 1] == 0;
+                if (last && label < 0) break; /* no form of the outputs is kept */
                 int64_t begin = last ? net->width + k * net->classes : place, columns[LANES];
                 struct sought sought = {0, {0}, {0}};
                 for (int64_t j = 0; j < sizes[layer]; j++) {

@@ -57,9 +57,12 @@ class Tightener:
         return stack.networks[0].device.type == "cpu" and stack.is_dense and library() is not None
 
     def tighten(
-        self, subproblems: Subproblems, label: Tensor, ground: Ground, cut: Cut, level: Tensor
+        self, subproblems: Subproblems, label: Tensor | None, ground: Ground, cut: Cut, level: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The narrowed boxes of the subproblems, `(n, columns)` float32, lower and upper; label, level `(n,)`."""
+        """The narrowed boxes of the subproblems, `(n, columns)` float32, lower and upper; level `(n,)`.
+
+        label: `(n,)` where both networks' differences of logits from it follow the neurons, None where there are only neurons.
+        """
         networks, region = self._layout.networks, ground.region
         middle, half = torch.cat(ground.firsts, dim=1), region.half[:, self._order].contiguous()
         own = bool(subproblems.layout.inputs)
@@ -75,8 +78,11 @@ class Tightener:
         lower, upper = subproblems.lower.clone(), subproblems.upper.clone()
         n, columns = lower.shape
         check_within(ground.index, boxes)
-        check_within(label, networks.classes)
-        if subproblems.layout.width != networks.width or columns < networks.width + 2 * networks.classes + 2:
+        forms = 0 if label is None else 2 * networks.classes + 2
+        label = torch.full_like(ground.index, -1) if label is None else label
+        if forms:
+            check_within(label, networks.classes)
+        if subproblems.layout.width != networks.width or columns < networks.width + forms:
             raise TypeError(
                 f"a kernel for {networks.width} neurons was given subproblems of {subproblems.layout.width}"
             )
