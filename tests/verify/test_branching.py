@@ -1,6 +1,7 @@
 """Branch and bound: sound on random pairs with the search on and off, anytime, repeatable, and bounded in memory."""
 
 import random
+from functools import partial
 from itertools import product
 
 import pytest
@@ -8,17 +9,17 @@ import torch
 
 import verify
 from tests.support import confidences_difference, grid, random_network, samples
-from tests.verify.test_difference import all_rows, query_values
-from verify import Region, ReluNetwork, branching
-from verify.engine import Engine
-from verify.methods import prepare
-from verify.pool import Nodes, Pool
-from verify.problem import Options, Problem, Progress
-from verify.rows import Rows
-from verify.schedule import Schedule
-from verify.search import ascend
-from verify.splits import costs, narrow, split
-from verify.tightening import narrow_inputs, tighten
+from tests.verify.problems import every_query, problem_of, query_values
+from verify import Region, ReluNetwork
+from verify.attained.ascent import ascend
+from verify.branching.choice import costs, split
+from verify.branching.loop import Loop, Plan
+from verify.branching.pool import Nodes, Pool
+from verify.joint.bound import JointBound
+from verify.joint.problem import Problem, Progress
+from verify.joint.tightening import Tightening
+from verify.measures.subproblem import Subproblems
+from verify.passes.optimise import Schedule
 
 
 def random_pair(inputs: int, seed: int) -> tuple[ReluNetwork, ReluNetwork, float]:
@@ -71,7 +72,7 @@ def test_more_inputs_against_samples_vertices_and_ascents(group: int, search: bo
         points = torch.cat((samples(region, 500)[0], region.lower + (region.upper - region.lower) * corners))
         best = ascend(
             lambda x, pair=(teacher, student): confidences_difference(*pair, x),
-            points[:40], region.lower, region.upper, steps=30, step_size=eps / 15,
+            points[:40], (region.lower, region.upper), steps=30, step_size=eps / 15,
         )  # fmt: skip
         reached = confidences_difference(teacher, student, torch.cat((points, best))).amax()
         result = verify.faithfulness(teacher, student, images, eps, method="complete", search=search, max_nodes=40)
@@ -162,12 +163,11 @@ def test_memory_is_bounded() -> None:
 
 def test_the_pool_holds_no_more_than_its_limit() -> None:
     teacher, student, images = hard_problem()
-    problem = prepare(teacher, student, Region.ball(images, 0.3), Options())
-    engine = Engine(problem)
-    rows = all_rows(problem, engine)
-    slopes, free = engine.start(rows)
+    joint = JointBound(problem_of(teacher, student, Region.ball(images, 0.3)))
+    rows = every_query(joint)
+    numbers, free = joint.start(rows)
     n = len(rows)
-    nodes = Nodes(rows, slopes, free, torch.arange(n).double(), torch.zeros(n).long(), torch.zeros(n), torch.zeros(n))
+    nodes = Nodes(rows, numbers, free, torch.arange(n).double(), torch.zeros(n).long(), torch.zeros(n), torch.zeros(n))
     size = sum(column.numel() * column.element_size() for column in nodes.columns()) // n
     pool = Pool(nodes, 7 * size)
     pool.add(nodes[torch.arange(5)])
@@ -177,7 +177,7 @@ def test_the_pool_holds_no_more_than_its_limit() -> None:
         pool.add(nodes[torch.arange(5, 8)])
     slots, *_, bound = pool.listing()
     chosen = slots[bound >= 3]
-    assert torch.equal(pool.peek(chosen).rows.lower, rows.lower[3:5])
+    assert torch.equal(pool.peek(chosen).subproblems.lower, rows.lower[3:5])
     pool.remove(chosen)
     pool.add(nodes[torch.arange(5, 9)])
     assert pool.listing()[-1].sort().values.tolist() == [0, 1, 2, 5, 6, 7, 8]
@@ -198,9 +198,14 @@ def test_an_interruption_keeps_what_is_proved() -> None:
     assert (result.faithub >= truth).all()
 
 
+def sharpen_early(monkeypatch: pytest.MonkeyPatch, *stages: tuple[int, int]) -> None:
+    """Begin anew with sharper neurons after so few nodes, and with so many leaves a side."""
+    monkeypatch.setattr("verify.methods.complete.Loop", partial(Loop, plan=Plan(stages=stages)))
+
+
 @pytest.mark.parametrize("search", [True, False])
 def test_beginning_anew_with_sharper_neurons_stays_sound(search: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(branching, "STAGES", ((2, 2), (6, 5)))
+    sharpen_early(monkeypatch, (2, 2), (6, 5))
     for k in range(20):
         teacher, student, eps = random_pair(2, 9000 + k)
         images = torch.rand((2, 2), generator=torch.Generator().manual_seed(k))
@@ -212,15 +217,20 @@ def test_beginning_anew_with_sharper_neurons_stays_sound(search: bool, monkeypat
 
 
 def test_an_interruption_while_neurons_are_sharpened_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(branching, "STAGES", ((2, 2),))
+    sharpen_early(monkeypatch, (2, 2))
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     teacher, student, images = hard_problem(2)
-    for place in ("sharpened", "choose_split", "tighten"):
+    places = (
+        "verify.branching.loop.sharpened",
+        "verify.branching.choice.Choice.__call__",
+        "verify.joint.tightening.Tightening.__call__",
+    )
+    for place in places:
         with monkeypatch.context() as patch:
-            patch.setattr(branching, place, stop)
+            patch.setattr(place, stop)
             result = verify.faithfulness(teacher, student, images, 0.4, gap=0.0, timeout=30.0)
         assert result.status == ("interrupted",) * 2
         truth = confidences_difference(teacher, student, samples(Region.ball(images, 0.4), 4000)).amax(dim=1)
@@ -242,26 +252,25 @@ def test_no_point_of_interest_is_lost(seed: int) -> None:
     """Splits cover their parent; cut and tightened boxes hold every sample whose query exceeds the threshold."""
     teacher, student = random_network([3, 7, 6, 4], 2 * seed, 1.5), random_network([3, 6, 5, 6, 4], 2 * seed + 1, 1.5)
     images = torch.rand((2, 3), generator=torch.Generator().manual_seed(seed))
-    problem = prepare(teacher, student, Region.ball(images, 0.3), Options())
-    engine = Engine(problem)
-    rows = all_rows(problem, engine)
+    problem = problem_of(teacher, student, Region.ball(images, 0.3))
+    joint = JointBound(problem)
+    rows = every_query(joint)
     points = samples(problem.region, 3000, seed)
-    reached = query_values(problem, points)[rows.image, :, rows.label, rows.sign]
+    reached = query_values(problem, points)[rows.image, :, rows.query]
     threshold = reached.amax(dim=1) - 0.05
-    found = engine.search(rows, *engine.start(rows), Schedule(steps=20))
-    cut_rows, empty = narrow(rows, threshold)
-    assert not empty.any()
-    cut = engine.cut(rows, found.slopes, found.free)
-    within = narrow_inputs(engine, cut_rows, cut, threshold)
-    tightened = tighten(engine, within, cut, threshold)
-    final, empty = narrow(tightened, threshold)
-    assert not empty.any()
+    found = joint.search(rows, *joint.start(rows), Schedule(steps=20))
+    cut_rows, hopeless = joint.measure.narrow(rows, threshold)
+    assert not (hopeless | cut_rows.empty).any()
+    cut = joint.cut(rows, found.numbers, found.free)
+    tightened = Tightening(joint)(cut_rows, cut, threshold)
+    final, hopeless = joint.measure.narrow(tightened, threshold)
+    assert not (hopeless | final.empty).any()
     assert ((final.upper - final.lower) < (rows.upper - rows.lower)).any()
     values = variables(problem, rows, points)
     interesting = (reached > threshold[:, None])[..., None]
     inside = (values >= final.lower[:, None].double() - 1e-9) & (values <= final.upper[:, None].double() + 1e-9)
     assert (inside | ~interesting).all()
-    cost, value = costs(engine, rows, found)
+    cost, value = costs(joint, rows, found)
     for k in torch.randperm(cost.shape[1], generator=torch.Generator().manual_seed(seed))[:12].tolist():
         variable = torch.full_like(rows.image, k)
         below, above = split(rows, variable, value[:, k])
@@ -272,18 +281,20 @@ def test_no_point_of_interest_is_lost(seed: int) -> None:
         assert (above.lower[splittable, k] > rows.lower[splittable, k]).all()
 
 
-def variables(problem: Problem, rows: Rows, points: torch.Tensor) -> torch.Tensor:
+def variables(problem: Problem, rows: Subproblems, points: torch.Tensor) -> torch.Tensor:
     """`(rows, m, width + 2 C + 2 + inputs)`: what every variable is at the points; the inputs as shares of the half widths."""
     hidden, differences, lses = [], [], []
-    for network in (problem.teacher, problem.student):
+    label = rows.query // 2
+    is_label = torch.nn.functional.one_hot(label, problem.measure.classes).bool()
+    for network in problem.networks:
         z = points @ network.weights[0].T + network.biases[0]
         for weight, bias in zip(network.weights[1:], network.biases[1:], strict=True):
             hidden.append(z[rows.image])
             z = z.relu() @ weight.T + bias
         z = z[rows.image]
-        d = z - z.gather(2, rows.label[:, None, None].expand(-1, z.shape[1], 1))
+        d = z - z.gather(2, label[:, None, None].expand(-1, z.shape[1], 1))
         differences.append(d)
-        lses.append(d.masked_fill(rows.is_label[:, None], -torch.inf).logsumexp(-1, keepdim=True))
+        lses.append(d.masked_fill(is_label[:, None], -torch.inf).logsumexp(-1, keepdim=True))
     lower, upper = problem.region.lower[:, None], problem.region.upper[:, None]
     shares = (points - (lower + upper) / 2) / ((upper - lower) / 2)
     return torch.cat((*hidden, *differences, *lses, shares[rows.image]), dim=2)

@@ -14,7 +14,7 @@ import pulp
 import pytest
 
 from tests.verify.test_solvers import maximum, random_program
-from verify.solvers import Limits, Session, SolverUnavailable, open_session, try_out
+from verify.programs import Limits, Session, SolverUnavailable, open_session, try_out
 
 CBC = pulp.PULP_CBC_CMD.pulp_cbc_path
 PROGRAM, OBJECTIVE = random_program(1, 10, 3, binary=True)
@@ -194,7 +194,7 @@ class Failing:
 
 @pytest.mark.parametrize("answers", [0, 1, 2])
 def test_whichever_solver_fails_the_rule_is_the_same(answers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("verify.solvers", fromlist=["SOLVERS"]).SOLVERS, "gurobi", Failing(answers))
+    monkeypatch.setitem(__import__("verify.programs", fromlist=["SOLVERS"]).SOLVERS, "gurobi", Failing(answers))
     session = open_session(PROGRAM)
     found = [session.maximise(COLUMNS, OBJECTIVE, Limits()).bound for _ in range(3)]
     session.close()

@@ -8,33 +8,15 @@ import torch
 
 import verify
 from tests.support import confidences_difference, grid, random_network, samples
+from tests.verify.problems import every_query, label_and_sign, problem_of, query_values
 from tests.verify.test_rounding import awkward_network, exact_logits, exponential
 from verify import Region, ReluNetwork
-from verify.engine import Engine, Evaluation
-from verify.heads import Boxes, Head, conjugate
-from verify.methods import prepare
-from verify.problem import Options, Problem
-from verify.rows import Rows
-from verify.schedule import Schedule
+from verify.joint.bound import JointBound
+from verify.measures.head import Boxes, Head, conjugate, in_order
+from verify.passes.bound import Evaluation
+from verify.passes.optimise import Schedule
 
 SHAPES = [([2, 4, 3], [2, 5, 4, 3]), ([2, 6, 5, 2], [2, 3, 2]), ([3, 5, 5, 5, 4], [3, 4]), ([2, 5, 10], [2, 6, 4, 10])]
-
-
-def problem_of(teacher: ReluNetwork, student: ReluNetwork, images: torch.Tensor, eps: float) -> Problem:
-    return prepare(teacher, student, Region.ball(images, eps), Options())
-
-
-def all_rows(problem: Problem, engine: Engine) -> Rows:
-    """Every query of every image over its whole region."""
-    n, classes = len(problem.region), problem.classes
-    image, label, sign = torch.ones((n, classes, 2)).nonzero(as_tuple=True)
-    return engine.root(image, label, sign, problem.crown())
-
-
-def query_values(problem: Problem, points: torch.Tensor) -> torch.Tensor:
-    """`(n, m, C, 2)`: every query's value at points `(n, m, d)`."""
-    difference = problem.teacher(points).softmax(-1) - problem.student(points).softmax(-1)
-    return torch.stack((difference, -difference), dim=-1)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -70,8 +52,9 @@ def test_the_head_holds_on_its_boxes(classes: int, width: float) -> None:
 
     (low_up, high_up), (low_down, high_down) = box(), box()
     slack = 1e-12
+    sign = torch.arange(n) % 2
     boxes = Boxes(
-        label, (low_up, low_down), (high_up, high_down),
+        label, sign, (low_up, low_down), (high_up, high_down),
         (lse(low_up) - slack, lse(low_down) - slack), (lse(high_up) + slack, lse(high_down) + slack),
     )  # fmt: skip
     head = Head(boxes)
@@ -84,7 +67,8 @@ def test_the_head_holds_on_its_boxes(classes: int, width: float) -> None:
             up_share, down_share = draws.round() if trial % 2 else draws
             up, down = low_up + (high_up - low_up) * up_share, low_down + (high_down - low_down) * down_share
             value = torch.sigmoid(-lse(up)) - torch.sigmoid(-lse(down))
-            bound = point.value + (point.up * up).sum(1) + (point.down * down).sum(1)
+            of_networks = zip(point.forms, in_order(up, down, sign), strict=True)
+            bound = point.value + sum((form * d).sum(1) for form, d in of_networks)
             assert (value <= bound + error).all()
 
 
@@ -93,34 +77,35 @@ def test_the_head_holds_on_its_boxes(classes: int, width: float) -> None:
 def test_any_free_numbers_are_sound(shapes: tuple[list[int], list[int]], seed: int) -> None:
     teacher, student = (random_network(sizes, 2 * seed + k, 1.5) for k, sizes in enumerate(shapes))
     images = torch.rand((3, shapes[0][0]), generator=torch.Generator().manual_seed(seed))
-    problem = problem_of(teacher, student, images, 0.2)
-    engine = Engine(problem)
-    rows = all_rows(problem, engine)
-    reached = query_values(problem, samples(problem.region, 2000, seed)).amax(dim=1)[rows.image, rows.label, rows.sign]
+    problem = problem_of(teacher, student, Region.ball(images, 0.2))
+    joint = JointBound(problem)
+    rows = every_query(joint)
+    reached = query_values(problem, samples(problem.region, 2000, seed)).amax(dim=1)[rows.image, rows.query]
     generator = torch.Generator().manual_seed(seed)
-    slopes, free = engine.start(rows)
+    numbers, free = joint.start(rows)
+    task = joint.task(rows)
     for scale in (0.0, 0.1, 2.0):
-        bound = engine.prove(
-            rows,
-            slopes + scale * torch.randn(slopes.shape, generator=generator),
+        bound = joint.engine.prove(
+            task,
+            numbers + scale * torch.randn(numbers.shape, generator=generator),
             free + scale * torch.randn(free.shape, generator=generator),
         )
         assert (bound >= reached).all()
-    assert (engine.prove(rows, slopes * torch.nan, free * torch.inf) >= reached).all()
+    assert (joint.engine.prove(task, numbers * torch.nan, free * torch.inf) >= reached).all()
 
 
 @pytest.mark.parametrize("shapes", SHAPES)
 def test_the_gradient_is_the_one_of_the_bound(shapes: tuple[list[int], list[int]]) -> None:
     teacher, student = (random_network(sizes, 7 + k, 1.5) for k, sizes in enumerate(shapes))
     images = torch.rand((2, shapes[0][0]), generator=torch.Generator().manual_seed(1))
-    problem = problem_of(teacher, student, images, 0.2)
-    engine = Engine(problem, torch.float64)
-    rows = all_rows(problem, engine)
-    slopes, free = engine.start(rows)
+    joint = JointBound(problem_of(teacher, student, Region.ball(images, 0.2)), torch.float64)
+    rows = every_query(joint)
+    numbers, free = joint.start(rows)
     generator = torch.Generator().manual_seed(2)
-    x = torch.cat((slopes, free), dim=1)
+    x = torch.cat((numbers, free), dim=1)
     x = (x + 0.1 * torch.rand(x.shape, generator=generator, dtype=torch.float64)).clamp(max=0.95)
-    evaluation = Evaluation(engine, rows, rows.neurons(torch.float64), Head(rows.boxes(torch.float64)))
+    objective = joint.measure.objective(rows, torch.float64)
+    evaluation = Evaluation(joint.engine.quick, joint.task(rows), objective)
     _, gradient = evaluation.at(x)
     step = 1e-7
     direction = torch.randn(x.shape, generator=generator, dtype=torch.float64)
@@ -132,16 +117,16 @@ def test_the_gradient_is_the_one_of_the_bound(shapes: tuple[list[int], list[int]
 def test_the_search_pays_and_its_proof_agrees(shapes: tuple[list[int], list[int]]) -> None:
     teacher, student = (random_network(sizes, 11 + k, 1.5) for k, sizes in enumerate(shapes))
     images = torch.rand((4, shapes[0][0]), generator=torch.Generator().manual_seed(1))
-    problem = problem_of(teacher, student, images, 0.15)
-    engine = Engine(problem)
-    rows = all_rows(problem, engine)
-    start = engine.start(rows)
-    found = engine.search(rows, *start, Schedule(steps=40))
-    before, after = engine.prove(rows, *start), engine.prove(rows, found.slopes, found.free)
+    joint = JointBound(problem_of(teacher, student, Region.ball(images, 0.15)))
+    rows = every_query(joint)
+    start = joint.start(rows)
+    found = joint.search(rows, *start, Schedule(steps=40))
+    task = joint.task(rows)
+    before, after = joint.engine.prove(task, *start), joint.engine.prove(task, found.numbers, found.free)
     assert (after <= before + 1e-5).all()
     assert after.mean() < before.mean()
     assert torch.allclose(after, found.value.double(), atol=1e-4)
-    assert torch.allclose(engine.glance(rows, found.slopes, found.free), found.value, atol=1e-5)
+    assert torch.allclose(joint.glance(rows, found.numbers, found.free), found.value, atol=1e-5)
 
 
 @pytest.mark.parametrize("shapes", SHAPES)
@@ -189,15 +174,14 @@ def test_awkward_weights_are_rounded_outward(seed: int) -> None:
     teacher, student = awkward_network([3, 4, 3], seed), awkward_network([3, 3, 4, 3], seed + 500)
     images = torch.rand((1, 3), generator=torch.Generator().manual_seed(seed))
     eps = 10.0 ** -(seed % 9)
-    problem = prepare(teacher, student, Region.ball(images, eps, None), Options())
-    engine = Engine(problem)
-    rows = all_rows(problem, engine)
-    found = engine.search(rows, *engine.start(rows), Schedule(steps=10))
-    bound = engine.prove(rows, found.slopes, found.free)
+    joint = JointBound(problem_of(teacher, student, Region.ball(images, eps, None)))
+    rows = every_query(joint)
+    found = joint.search(rows, *joint.start(rows), Schedule(steps=10))
+    bound = joint.engine.prove(joint.task(rows), found.numbers, found.free)
     for signs in product((-1, 0, 1), repeat=3):
         point = [Fraction(x) + s * Fraction(eps) for x, s in zip(images[0].tolist(), signs, strict=True)]
         exact = [exact_difference(teacher, student, point, label) for label in range(3)]
-        for label, sign, value in zip(rows.label.tolist(), rows.sign.tolist(), bound.tolist(), strict=True):
+        for (label, sign), value in zip(label_and_sign(rows), bound.tolist(), strict=True):
             least, most = exact[label]
             # The rational values are themselves off by at most 1e-24.
             if value < 2:

@@ -4,10 +4,8 @@ import pytest
 import torch
 
 from tests.support import grid, random_network
-from verify import Region, ReluNetwork
-from verify.disagreement import always_agree
-from verify.methods import prepare
-from verify.problem import Options
+from verify import Region, ReluNetwork, decisions
+from verify.network import read_pair
 
 
 def near(network: ReluNetwork, amount: float, seed: int) -> ReluNetwork:
@@ -18,7 +16,9 @@ def near(network: ReluNetwork, amount: float, seed: int) -> ReluNetwork:
 
 
 def answers(teacher: ReluNetwork, student: ReluNetwork, region: Region, max_nodes: int) -> torch.Tensor:
-    return always_agree(prepare(teacher, student, region, Options()), max_nodes=max_nodes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decisions, "MAX_NODES", max_nodes)
+        return decisions.always_agree(read_pair(teacher, student, region), region)
 
 
 @pytest.mark.parametrize("max_nodes", [2, 300])

@@ -8,13 +8,12 @@ import torch
 
 import verify
 from tests.support import confidences_difference, grid, random_network
+from tests.verify.problems import problem_of
 from verify import Region, ReluNetwork
-from verify.engine import Engine
-from verify.methods import prepare
-from verify.problem import Options
+from verify.joint.bound import JointBound
+from verify.joint.tightening import narrow_inputs
+from verify.passes.optimise import Schedule
 from verify.rounding import part_of_box, share_within
-from verify.schedule import Schedule
-from verify.tightening import narrow_inputs
 
 
 def linear(weights: list[list[float]], biases: list[float]) -> ReluNetwork:
@@ -74,16 +73,16 @@ def test_few_inputs_close_to_the_truth(inputs: int, seed: int) -> None:
 
 def test_a_cut_narrows_the_inputs() -> None:
     teacher, student = linear([[0.0, 0.0], [4.0, 1.0]], [0.0, -2.0]), linear([[0.0, 0.0], [0.0, 0.0]], [0.0, 0.0])
-    problem = prepare(teacher, student, Region.ball(torch.full((1, 2), 0.5), 0.5), Options())
-    engine = Engine(problem)
+    problem = problem_of(teacher, student, Region.ball(torch.full((1, 2), 0.5), 0.5))
+    joint = JointBound(problem)
     zero = torch.zeros(1, dtype=torch.int64)
-    rows = engine.root(zero, zero + 1, zero, problem.tight())
-    found = engine.search(rows, *engine.start(rows), Schedule(steps=60))
-    cut = engine.cut(rows, found.slopes, found.free)
+    rows = joint.root(zero, zero + 2, problem.tight)
+    found = joint.search(rows, *joint.start(rows), Schedule(steps=60))
+    cut = joint.cut(rows, found.numbers, found.free)
     points = grid(problem.region, 201)[0]
     values = (teacher(points).softmax(1) - student(points).softmax(1))[:, 1]
     level = values.max()[None] - 0.1
-    narrower = narrow_inputs(engine, rows, cut, level)
+    narrower = narrow_inputs(joint, rows, cut, level)
     low, high = narrower.lower[0, -2:], narrower.upper[0, -2:]
     assert low[0] > -0.5
     assert torch.equal(high, torch.ones(2))

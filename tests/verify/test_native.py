@@ -5,23 +5,24 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import torch
 
 import verify
-from tests.support import KERNELS, confidences_difference, random_network, samples
-from tests.verify.test_difference import all_rows, problem_of
+from tests.support import confidences_difference, random_network, samples
+from tests.verify.problems import KERNELS, every_query, problem_of
 from verify import Region
-from verify.engine import Engine
-from verify.native import library as native
-from verify.native.search import Kernel
-from verify.rows import Rows
-from verify.schedule import Schedule
-from verify.tightening import tighten
+from verify.joint.bound import JointBound
+from verify.joint.tightening import Tightening
+from verify.measures.subproblem import Subproblems
+from verify.passes.native import library as native
+from verify.passes.native.search import Kernel
+from verify.passes.optimise import Schedule
 
 SHAPES = [
     ([6, 5, 4], [6, 9, 7, 4]), ([5, 8, 7, 6, 2], [5, 2]), ([7, 17, 16, 10], [7, 6, 5, 10]), ([300, 20, 9, 5], [300, 12, 8, 8, 5]),
@@ -31,17 +32,19 @@ if native.library() is None:
     pytest.skip(str(native.missing()), allow_module_level=True)
 
 
-def engines(shapes: tuple[list[int], list[int]], monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, Engine, Rows]:
-    """The same engine with its kernels and without, and all queries of three images."""
+def engines(
+    shapes: tuple[list[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> tuple[JointBound, JointBound, Subproblems]:
+    """The same bound with its kernels and without, and all queries of three images."""
     teacher, student = random_network(shapes[0], 1, 1.5), random_network(shapes[1], 2, 1.5)
     images = torch.rand((3, shapes[0][0]), generator=torch.Generator().manual_seed(0))
-    problem = problem_of(teacher, student, images, 0.1)
-    fast = Engine(problem)
-    rows = all_rows(problem, fast)
+    problem = problem_of(teacher, student, Region.ball(images, 0.1))
+    fast = JointBound(problem)
+    rows = every_query(fast)
     with monkeypatch.context() as patch:
         for name in KERNELS:
             patch.setattr(name, lambda: None)
-        slow = Engine(problem)
+        slow = JointBound(problem)
     return fast, slow, rows
 
 
@@ -50,13 +53,13 @@ def test_one_pass_agrees_with_the_tensor_code(
     shapes: tuple[list[int], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast, slow, rows = engines(shapes, monkeypatch)
-    one, other = (engine.search(rows, *engine.start(rows), Schedule(steps=0)) for engine in (fast, slow))
-    for name in ("value", "hidden", "outputs", "corner", "slopes", "free"):
+    one, other = (joint.search(rows, *joint.start(rows), Schedule(steps=0)) for joint in (fast, slow))
+    for name in ("value", "hidden", "outputs", "corner", "numbers", "free"):
         torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=2e-4, atol=2e-4, msg=name)
-    for mine, theirs in zip(one.differences, other.differences, strict=True):
+    for mine, theirs in zip(one.results, other.results, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=2e-4, atol=2e-4)
     torch.testing.assert_close(
-        fast.glance(rows, one.slopes, one.free), slow.glance(rows, one.slopes, one.free), rtol=2e-4, atol=2e-4
+        fast.glance(rows, one.numbers, one.free), slow.glance(rows, one.numbers, one.free), rtol=2e-4, atol=2e-4
     )
 
 
@@ -64,11 +67,11 @@ def test_one_pass_agrees_with_the_tensor_code(
 def test_a_search_finds_the_same_bounds(shapes: tuple[list[int], list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
     fast, slow, rows = engines(shapes, monkeypatch)
     start = slow.search(rows, *slow.start(rows), Schedule(steps=0)).value
-    found = [engine.search(rows, *engine.start(rows), Schedule(steps=25)) for engine in (fast, slow)]
+    found = [joint.search(rows, *joint.start(rows), Schedule(steps=25)) for joint in (fast, slow)]
     # The steps are the same until rounding lets a coefficient change its sign on one side first.
     gains = [float((start - end.value).mean()) for end in found]
     assert gains[0] == pytest.approx(gains[1], rel=0.02)
-    proved = [slow.prove(rows, end.slopes, end.free).float() for end in found]
+    proved = [slow.engine.prove(slow.task(rows), end.numbers, end.free).float() for end in found]
     assert (proved[0] <= found[0].value + 1e-3).all(), "the kernel claims a bound that its numbers do not give"
 
 
@@ -76,13 +79,13 @@ def test_a_search_finds_the_same_bounds(shapes: tuple[list[int], list[int]], mon
 def test_boxes_are_cut_alike(shapes: tuple[list[int], list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
     fast, slow, rows = engines(shapes, monkeypatch)
     found = fast.search(rows, *fast.start(rows), Schedule(steps=10))
-    cut = fast.cut(rows, found.slopes, found.free)
+    cut = fast.cut(rows, found.numbers, found.free)
     level = cut.largest() - 0.1
-    one = tighten(fast, rows, cut, level)
+    one = Tightening(fast)(rows, cut, level)
     with monkeypatch.context() as patch:
         for name in KERNELS:
             patch.setattr(name, lambda: None)
-        other = tighten(slow, rows, cut, level)
+        other = Tightening(slow)(rows, cut, level)
     before = rows.upper - rows.lower
     # The tensor code leaves out gains below half a per cent of a box, and both estimate where the best multiplier is.
     for mine, theirs in ((one.upper, other.upper), (-one.lower, -other.lower)):
@@ -114,14 +117,14 @@ def test_every_instruction_set_gives_the_same_bounds(target: str, monkeypatch: p
         pytest.skip("not for this processor")
     fast, _, rows = engines(SHAPES[0], monkeypatch)
     one = fast.search(rows, *fast.start(rows), Schedule(steps=0))
-    cut = fast.cut(rows, one.slopes, one.free)
-    narrowed = tighten(fast, rows, cut, cut.largest() - 0.1)
+    cut = fast.cut(rows, one.numbers, one.free)
+    narrowed = Tightening(fast)(rows, cut, cut.largest() - 0.1)
     for name in KERNELS:
         monkeypatch.setattr(name, lambda: ctypes.CDLL(path))
     other = fast.search(rows, *fast.start(rows), Schedule(steps=0))
-    for name in ("value", "hidden", "outputs", "corner", "slopes", "free"):
+    for name in ("value", "hidden", "outputs", "corner", "numbers", "free"):
         torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=2e-4, atol=2e-4, msg=name)
-    theirs = tighten(fast, rows, cut, cut.largest() - 0.1)
+    theirs = Tightening(fast)(rows, cut, cut.largest() - 0.1)
     torch.testing.assert_close(narrowed.lower, theirs.lower, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(narrowed.upper, theirs.upper, rtol=1e-4, atol=1e-4)
 
@@ -129,22 +132,41 @@ def test_every_instruction_set_gives_the_same_bounds(target: str, monkeypatch: p
 def test_wide_heads_keep_every_vertex(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logits that lie hundreds apart: the compiled head and the tensor code agree."""
     teacher, student = random_network([5, 6, 5], 1, 60.0), random_network([5, 7, 5], 2, 60.0)
-    problem = problem_of(teacher, student, torch.rand((2, 5), generator=torch.Generator().manual_seed(0)), 0.5)
-    fast = Engine(problem)
-    rows = all_rows(problem, fast)
+    images = torch.rand((2, 5), generator=torch.Generator().manual_seed(0))
+    problem = problem_of(teacher, student, Region.ball(images, 0.5))
+    fast = JointBound(problem)
+    rows = every_query(fast)
     assert (rows.upper - rows.lower).max() > 300
     with monkeypatch.context() as patch:
         for name in KERNELS:
             patch.setattr(name, lambda: None)
-        slow = Engine(problem)
-    one, other = (engine.search(rows, *engine.start(rows), Schedule(steps=0)).value for engine in (fast, slow))
+        slow = JointBound(problem)
+    one, other = (joint.search(rows, *joint.start(rows), Schedule(steps=0)).value for joint in (fast, slow))
     torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+Change = dict[str, Callable[[torch.Tensor], torch.Tensor]]
+T = TypeVar("T")
+
+
+def changed(given: T, change: Change) -> T:
+    """The same with those of its fields changed that are named."""
+    names = [field.name for field in fields(given) if field.name in change]
+    return replace(given, **{name: change[name](getattr(given, name)) for name in names})
+
+
+def ask_kernel(joint: JointBound, rows: Subproblems, change: Change, steps: int) -> torch.Tensor:
+    """The bounds that the compiled search gives where what it is given has changed."""
+    task, objective = changed(joint.task(rows), change), joint.measure.objective(rows, torch.float32)
+    task, objective.compiled = replace(task, ground=changed(task.ground, change)), changed(objective.compiled, change)
+    return Kernel(joint.engine.quick).search(task, objective, joint.start(rows), Schedule(steps=steps))[2]
 
 
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"lower": lambda t: t.double()}, TypeError),
+        ({"middle": lambda t: t.double()}, TypeError),
+        ({"half": lambda t: t.double()}, TypeError),
         ({"middle": lambda t: t[:, 1:]}, TypeError),
         ({"label": lambda t: t.int()}, TypeError),
         ({"index": lambda t: t + 1000}, IndexError),
@@ -155,14 +177,17 @@ def test_wide_heads_keep_every_vertex(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_nothing_wrong_reaches_a_kernel(
-    change: dict[str, Callable[[torch.Tensor], torch.Tensor]], error: type[Exception], monkeypatch: pytest.MonkeyPatch
+    change: Change, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast, _, rows = engines(SHAPES[0], monkeypatch)
-    slopes, free = fast.start(rows)
-    bounds = fast._bounds(rows)
-    wrong = replace(bounds, **{name: mend(getattr(bounds, name)) for name, mend in change.items()})
     with pytest.raises(error, match="a kernel"):
-        Kernel(fast.quick).search(wrong, slopes, free, Schedule(steps=1))
+        ask_kernel(fast, rows, change, 1)
+
+
+def test_a_kernel_reads_bounds_of_another_type_as_the_numbers_that_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast, _, rows = engines(SHAPES[0], monkeypatch)
+    given, double = (ask_kernel(fast, rows, change, 5) for change in ({}, {"lower": torch.Tensor.double}))
+    assert torch.equal(given, double)
 
 
 @pytest.mark.parametrize("change", [lambda s, f: (s.double(), f), lambda s, f: (s[:, 1:], f), lambda s, f: (s, f[:-1])])
@@ -194,7 +219,7 @@ def test_the_switch_turns_the_kernels_off(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_installation_without_a_compiler_has_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     fresh(monkeypatch)
     for name in ("_baseline", "_avx2", "_avx512"):
-        monkeypatch.setitem(sys.modules, f"verify.native.{name}", None)
+        monkeypatch.setitem(sys.modules, f"verify.passes.native.{name}", None)
     assert native.library() is None
     assert "not built" in str(native.missing())
 

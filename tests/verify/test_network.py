@@ -11,7 +11,7 @@ from torch.nn.utils import parametrizations, prune
 import verify
 from tests.support import random_module
 from verify import Region, ReluNetwork, Unsupported
-from verify.reading import POINTS
+from verify.network.reading import POINTS
 
 
 class Scaling(nn.Module):
@@ -335,7 +335,7 @@ def test_images_may_be_numpy_arrays() -> None:
     [
         ([[[1.0, 2.0], [torch.nan, 0.0]]], "layer 1 .* NaN or infinite"),
         ([[[1.0, 2.0], [0.0, 0.0]], [[torch.inf, 0.0], [0.0, 0.0]]], "layer 2 .* NaN or infinite"),
-        ([[[1.0, 2.0], [0.0, 0.0]], [[1.0], [0.0]]], "layer 2 .* has a weight of shape"),
+        ([[[1.0, 2.0], [0.0, 0.0]], [[1.0], [0.0]]], "layer 2 .* takes 1 numbers and gives 2, but is given 2"),
         ([[[1.0, 2.0]]], "1 output"),
     ],
 )

@@ -6,12 +6,13 @@ from itertools import product
 import pytest
 import torch
 
-from tests.support import KERNELS, grid, random_network, samples
+from tests.support import grid, random_network, samples
+from tests.verify.problems import KERNELS
 from tests.verify.test_rounding import awkward_network
 from tests.verify.test_tightening import exact_hidden
 from verify import Region, ReluNetwork
-from verify.crown import crown_bounds
-from verify.neurons import refined
+from verify.branching.neurons import refined
+from verify.single.crown import crown_bounds
 
 
 def pre_activations(network: ReluNetwork, points: torch.Tensor) -> list[torch.Tensor]:

@@ -10,20 +10,20 @@ import pytest
 import torch
 
 import verify
-from tests.support import KERNELS
+from tests.verify.problems import KERNELS, problem_of
 from verify import Region, ReluNetwork
-from verify.crown import crown_bounds, crown_rows
-from verify.disagreement import _cut, _roots
-from verify.engine import Engine
-from verify.interval import interval_bounds
-from verify.lagrangian import lagrangian_bound
-from verify.methods import prepare
-from verify.neurons import NeuronProblems
-from verify.problem import Options
-from verify.replay import logits_at
-from verify.rows import Rows
-from verify.softmax import confidence_bounds
-from verify.tightening import tighten
+from verify.attained.replay import logits_at
+from verify.branching.neurons import NeuronProblems
+from verify.joint.bound import JointBound
+from verify.joint.problem import Options, Problem
+from verify.joint.tightening import Tightening
+from verify.measures.margin import Margin
+from verify.measures.softmax import confidence_bounds
+from verify.measures.subproblem import Subproblems
+from verify.network import read_pair
+from verify.single.crown import crown_bounds, crown_rows
+from verify.single.interval import interval_bounds
+from verify.single.lagrangian import lagrangian_bound
 
 
 def awkward(rows: int, columns: int, seed: int) -> torch.Tensor:
@@ -191,12 +191,12 @@ def late(count: int, fraction: float, first: bool = True) -> tuple[ReluNetwork, 
     return network, Fraction(c) * count
 
 
-def engine_of(teacher: ReluNetwork, student: ReluNetwork) -> tuple[Engine, Rows]:
+def joint_of(teacher: ReluNetwork, student: ReluNetwork) -> tuple[JointBound, Subproblems]:
     """The query in which the student's confidence in class 1 is to be large."""
-    problem = prepare(teacher, student, Region.ball(torch.full((1, 1), 0.5), 0.1), Options())
-    engine = Engine(problem)
+    problem = problem_of(teacher, student, Region.ball(torch.full((1, 1), 0.5), 0.1))
+    joint = JointBound(problem)
     zero = torch.zeros(1, dtype=torch.int64)
-    return engine, engine.root(zero, zero + 1, zero + 1, problem.tight())
+    return joint, joint.root(zero, zero + 3, problem.tight)
 
 
 @pytest.mark.parametrize("method", ["interval", "crown", "alpha-crown", "lp", "joint", "complete"])
@@ -215,23 +215,21 @@ def test_sums_over_both_networks_at_their_limit(method: str, count: int, fractio
 def test_the_joint_constant_at_its_limit(count: int, fraction: float) -> None:
     """The linear function of a pair, with the cancelling network's coefficients as large as those of the other."""
     student, d = wide(count, fraction)
-    engine, rows = engine_of(cancelling(), student)
+    joint, rows = joint_of(cancelling(), student)
     lam = zeros(1, 2)
     free = torch.cat((lam, zeros(1, 6)), dim=1)
     # lam = 0 leaves kappa = 1 - 0 and the planes nu . d of the student (up) and g . d of the teacher (down).
     free[:, 2 + 2 + 0] = 1.0
     free[:, 2 + 4 + 0] = 1.0
-    at = engine.cut(rows, torch.zeros((1, rows.width)), free)
-    truth = _head_constant(engine, rows, free) + -d + 0
+    at = joint.cut(rows, torch.zeros((1, rows.layout.width)), free)
+    truth = _head_constant(joint, rows, free) + -d + 0
     corner = Fraction(at.constant.item()) + Fraction(at.error.item())
     assert corner >= truth
 
 
-def _head_constant(engine: Engine, rows: Rows, free: torch.Tensor) -> Fraction:
+def _head_constant(joint: JointBound, rows: Subproblems, free: torch.Tensor) -> Fraction:
     """The head's own constant at these free numbers, which is exact here but for its error: taken at its least."""
-    from verify.heads import Head
-
-    head = Head(rows.boxes(torch.float64))
+    head = joint.measure.objective(rows, torch.float64)
     point = head.at(free)
     return Fraction(point.value.item()) - Fraction(head.error(point).item())
 
@@ -251,7 +249,7 @@ def test_a_networks_own_constant_at_its_limit(count: int, fraction: float, sign:
     multipliers = [torch.zeros((1, 1, low.shape[1]), dtype=torch.float64) for low in bounds.lower[:-1]]
     assert Fraction(lagrangian_bound(network, region, bounds, row[None], multipliers).item()) >= exact
     zero = torch.zeros(1, dtype=torch.int64)
-    problems = NeuronProblems(network, region, type(bounds)(bounds.lower[:-1], bounds.upper[:-1]), zero, zero + 1)
+    problems = NeuronProblems(network, region, bounds.upto(network.depth - 1), zero, zero + 1)
     found = problems.solve(torch.full((2,), torch.inf, dtype=torch.float64), 2)
     assert Fraction(found[0].item()) >= d
     assert Fraction(found[1].item()) >= -d
@@ -267,21 +265,16 @@ def test_tightened_bounds_at_their_limit(
         for name in KERNELS:
             monkeypatch.setattr(name, lambda: None)
     network, d = late(count, fraction, first)
-    engine, rows = engine_of(cancelling(), network)
+    joint, rows = joint_of(cancelling(), network)
+    layout = rows.layout
     wider = rows.boxed(rows.lower.clone(), rows.upper.clone())
-    wider.lower[:, rows.head], wider.upper[:, rows.head] = -1e9, 1e9
-    wider = wider.boxed(
-        wider.lower.masked_fill(
-            torch.nn.functional.pad(rows.is_label.repeat(1, 2), (rows.width, 2 + rows.inputs)), 0.0
-        ),
-        wider.upper.masked_fill(
-            torch.nn.functional.pad(rows.is_label.repeat(1, 2), (rows.width, 2 + rows.inputs)), 0.0
-        ),
-    )
-    slopes, free = engine.start(rows)
-    cut = engine.cut(rows, slopes, free)
-    tightened = tighten(engine, wider, cut, cut.largest() - 1.0)
-    place = rows.width + 2  # The student's difference of class 0 from the label, which is -d.
+    wider.lower[:, layout.measure], wider.upper[:, layout.measure] = -1e9, 1e9
+    is_label = torch.nn.functional.one_hot(rows.query // 2, 2).bool()
+    zero = torch.nn.functional.pad(is_label.repeat(1, 2), (layout.width, 2 + layout.inputs))
+    wider = wider.boxed(wider.lower.masked_fill(zero, 0.0), wider.upper.masked_fill(zero, 0.0))
+    cut = joint.cut(rows, *joint.start(rows))
+    tightened = Tightening(joint)(wider, cut, cut.largest() - 1.0)
+    place = layout.width + 2  # The student's difference of class 0 from the label, which is -d.
     assert Fraction(tightened.lower[0, place].item()) <= -d <= Fraction(tightened.upper[0, place].item())
     assert tightened.upper[0, place] < 1e9
 
@@ -289,11 +282,14 @@ def test_tightened_bounds_at_their_limit(
 @pytest.mark.parametrize(("count", "fraction"), LOST)
 def test_the_margins_of_two_decisions_at_their_limit(count: int, fraction: float) -> None:
     student, d = wide(count, fraction)
-    problem = prepare(cancelling(), student, Region.ball(torch.full((1, 1), 0.5), 0.1), Options())
-    engine = Engine(problem)
-    states = _roots(problem, engine)
-    for k, (label, other) in enumerate(zip(states.rows.label.tolist(), states.other.tolist(), strict=True)):
-        cut = _cut(engine, states[torch.tensor([k])])
+    region = Region.ball(torch.full((1, 1), 0.5), 0.1)
+    problem = Problem(read_pair(cancelling(), student, region), region, Margin(2), Options())
+    joint = JointBound(problem)
+    image, query = (~(problem.measure.separate(problem.tight) < 0)).nonzero(as_tuple=True)
+    rows = joint.root(image, query, problem.tight)
+    for k, (label, other) in enumerate(divmod(number, 2) for number in query.tolist()):
+        own = rows[torch.tensor([k])]
+        cut = joint.cut(own, *joint.start(own))
         assert label != other
         margin = (d if other == 1 else -d) / 2
         assert Fraction(cut.constant.item()) + Fraction(cut.error.item()) >= margin

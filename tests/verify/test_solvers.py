@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from verify import Unsupported
-from verify.solvers import SOLVERS, Floats, Limits, Program, SolverUnavailable, open_session
-from verify.solvers.cbc import logged_bound
+from verify.programs import SOLVERS, Floats, Limits, Program, SolverUnavailable, open_session
+from verify.programs.cbc import logged_bound
 
 ALL = list(SOLVERS)
 

@@ -9,9 +9,11 @@ from torch import Tensor
 import verify
 from tests.support import confidences_difference, grid, random_network, samples
 from verify import METHODS, Region
-from verify.logits import DIFFERENCES
-from verify.methods import Method, Unsound, chain_of
-from verify.problem import Outcome, Problem
+from verify.attained.incumbent import Incumbent
+from verify.errors import Unsound
+from verify.joint.problem import Outcome, Problem
+from verify.methods import Method, chain_of
+from verify.single.differences import DIFFERENCES
 
 # Quick limits, so that a method with a time limit ends with an early and still sound answer.
 LIMITS = {"timeout": 1.0, "max_nodes": 60}
@@ -68,7 +70,8 @@ def test_no_method_is_worse_than_a_cheaper_one(method: str) -> None:
     teacher, student = random_network([3, 8, 8, 4], 1, 1.5), random_network([3, 6, 5, 4], 2, 1.5)
     images = torch.rand((5, 3), generator=torch.Generator().manual_seed(0))
     faithub = [
-        verify.faithfulness(teacher, student, images, 0.2, method=name, **LIMITS).faithub for name in chain_of(method)
+        verify.faithfulness(teacher, student, images, 0.2, method=step.name, **LIMITS).faithub
+        for step in chain_of(method)
     ]
     for cheaper, tighter in pairwise(faithub):
         assert (tighter <= cheaper).all()
@@ -87,10 +90,10 @@ def test_the_number_of_images_does_not_matter(name: str) -> None:
 
 
 def test_an_unsound_bound_is_caught_not_clamped(monkeypatch: pytest.MonkeyPatch) -> None:
-    def vanishing(problem: Problem, best: Tensor) -> Outcome:
+    def vanishing(problem: Problem, best: Tensor, incumbent: Incumbent) -> Outcome:
         return Outcome(torch.zeros_like(best))
 
-    monkeypatch.setitem(METHODS, "planted", Method(vanishing, "a bound that is too good to be true"))
+    monkeypatch.setitem(METHODS, "planted", Method("planted", vanishing, "a bound that is too good to be true"))
     teacher, student = random_network([2, 4, 3], 5), random_network([2, 4, 3], 6)
     with pytest.raises(Unsound, match="FAITHUB"):
         verify.faithfulness(teacher, student, torch.full((2, 2), 0.5), 0.1, method="planted")

@@ -6,16 +6,13 @@ from itertools import product
 import pytest
 import torch
 
-from tests.support import KERNELS
-from tests.verify.test_difference import all_rows, exact_difference
+from tests.verify.problems import KERNELS, every_query, label_and_sign, problem_of
+from tests.verify.test_difference import exact_difference
 from tests.verify.test_rounding import awkward_network
 from verify import Region, ReluNetwork
-from verify.engine import Engine
-from verify.methods import prepare
-from verify.problem import Options
-from verify.schedule import Schedule
-from verify.splits import narrow
-from verify.tightening import tighten
+from verify.joint.bound import JointBound
+from verify.joint.tightening import Tightening
+from verify.passes.optimise import Schedule
 
 
 def exact_hidden(network: ReluNetwork, point: list[Fraction]) -> list[Fraction]:
@@ -40,10 +37,9 @@ def test_no_corner_of_interest_leaves_its_box(seed: int, compiled: bool, monkeyp
     teacher, student = awkward_network([3, 4, 4, 3], seed), awkward_network([3, 4, 3], seed + 300)
     images = torch.rand((1, 3), generator=torch.Generator().manual_seed(seed))
     eps = 10.0 ** -(seed % 6)
-    problem = prepare(teacher, student, Region.ball(images, eps, None), Options())
-    engine = Engine(problem)
-    rows = all_rows(problem, engine)
-    found = engine.search(rows, *engine.start(rows), Schedule(steps=15))
+    joint = JointBound(problem_of(teacher, student, Region.ball(images, eps, None)))
+    rows = every_query(joint)
+    found = joint.search(rows, *joint.start(rows), Schedule(steps=15))
     points = [
         [Fraction(x) + s * Fraction(eps) for x, s in zip(images[0].tolist(), signs, strict=True)]
         for signs in product((-1, 0, 1), repeat=3)
@@ -52,14 +48,15 @@ def test_no_corner_of_interest_leaves_its_box(seed: int, compiled: bool, monkeyp
     level = torch.tensor(
         [
             max(float(-values[label][1] if sign else values[label][0]) for values in exact) - 1e-3
-            for label, sign in zip(rows.label.tolist(), rows.sign.tolist(), strict=True)
+            for label, sign in label_and_sign(rows)
         ],
         dtype=torch.float64,
     )
-    boxes, _ = narrow(tighten(engine, rows, engine.cut(rows, found.slopes, found.free), level), level)
+    tightened = Tightening(joint)(rows, joint.cut(rows, found.numbers, found.free), level)
+    boxes, _ = joint.measure.narrow(tightened, level)
     for point, values in zip(points, exact, strict=True):
         hidden = exact_hidden(teacher, point) + exact_hidden(student, point)
-        for k, (label, sign) in enumerate(zip(rows.label.tolist(), rows.sign.tolist(), strict=True)):
+        for k, (label, sign) in enumerate(label_and_sign(rows)):
             least = -values[label][1] if sign else values[label][0]
             if least > Fraction(level[k].item()) + Fraction(1, 10**12):
                 for value, low, high in zip(hidden, boxes.lower[k].tolist(), boxes.upper[k].tolist(), strict=False):
