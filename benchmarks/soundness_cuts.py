@@ -90,8 +90,9 @@ class Image:
         d_low, d_high = (side[n] for side in adapters.difference_box(rows))
         r_low, r_high = (side[n] for side in adapters.lse_box(rows))
         x_low, x_high = (side[n] for side in adapters.input_box(parts))
-        others = np.arange(rows.classes) != int(rows.label[n])
-        d = self.gaps[:, :, int(rows.label[n]), :]
+        label = int(parts.asked[0][n])
+        others = np.arange(parts.classes) != label
+        d = self.gaps[:, :, label, :]
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             top = d[:, :, others].max(axis=2, keepdims=True)
             r = np.log(np.exp(d[:, :, others] - top).sum(axis=2)) + top[..., 0]
@@ -107,7 +108,7 @@ class Image:
     def leaves(self, parts: adapters.Cuts, n: int) -> NDArray[np.bool_]:
         """`(m,)`: which points are outside one of the boxes of row n beyond doubt."""
         boxes = adapters.hidden_box(parts.rows), adapters.difference_box(parts.rows), adapters.input_box(parts)
-        values = self.hidden, self.gaps[:, :, int(parts.rows.label[n]), :], self.x
+        values = self.hidden, self.gaps[:, :, int(parts.asked[0][n]), :], self.x
         out = [(v < low[n]) | (v > high[n]) for v, (low, high) in zip(values, boxes, strict=True)]
         return np.stack([own.reshape(len(self.x), -1).any(axis=1) for own in out]).any(axis=0)
 
@@ -129,6 +130,7 @@ def _cut(
     staying = []
     for n in range(len(rows)):
         image, own = images[int(rows.image[n])], [t[n] for t in numbers]
+        label, sign = (int(t[n]) for t in parts.asked)
         inside = image.inside(parts, n) if "depth 0" not in where else np.ones(len(image.x), dtype=bool)
         if not (np.isfinite(own[0]).all() and np.isfinite(own[1]) and np.isfinite(own[2])):
             # What overflowed proves nothing, and says nothing of where the query can exceed a level.
@@ -136,10 +138,10 @@ def _cut(
             continue
         value = image.x @ own[0] + own[1]
         doubt = 1e-12 * (np.abs(image.x) @ np.abs(own[0]) + abs(own[1])) + 1e-300
-        query = image.difference[:, int(rows.label[n])] * (1 - 2 * int(rows.sign[n]))
+        query = image.difference[:, label] * (1 - 2 * sign)
         spare = np.where(inside, value + own[2] - query, np.inf)
         misses = [m for m in np.argsort(spare)[:EXACT] if spare[m] < 1e-6 + doubt[m]]
-        holds = all(_holds(one, image.points[m], own, int(rows.label[n]), int(rows.sign[n])) for m in misses)
+        holds = all(_holds(one, image.points[m], own, label, sign) for m in misses)
         tally.check("cuts", holds, f"{where} row {n}", int(inside.sum()))
         chosen = int(source.choice(np.flatnonzero(inside))) if inside.any() else 0
         level[n] = value[chosen] - 2 * doubt[chosen]

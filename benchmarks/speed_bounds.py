@@ -8,8 +8,9 @@ from speed_settings import Effort, Setting
 
 import verify
 from faithkd import metrics
-from verify.network import ReluNetwork
-from verify.search import paper_search, targeted_search
+from verify.attained.search import paper_search, targeted_search
+from verify.measures.confidence import Confidence
+from verify.network import read_pair
 
 # Images for a method in a full and in a quick run; cheap ones need many to be timed.
 METHODS = {
@@ -84,8 +85,9 @@ def bounded(method: str, setting: Setting, timeout: float, device: str) -> Row:
 def search(kind: str, setting: Setting, device: str) -> Row:
     """Time of one search, and what it found: the mean of the largest differences, or the share of images on which both agree."""
     teacher, student, images, eps = setting.problem(device)
-    pair = tuple(ReluNetwork.from_module(model, images.shape[1:]) for model in (teacher, student))
     region = verify.Region.ball(images, eps)
+    pair = read_pair(teacher, student, region)
+    measure = Confidence(pair[0].classes)
 
     def distance(points: torch.Tensor) -> float:
         one, other = (network(points.double()).softmax(dim=1) for network in pair)
@@ -93,13 +95,13 @@ def search(kind: str, setting: Setting, device: str) -> Row:
 
     def compute() -> Row:
         if kind.startswith("paper"):
-            return {"found": distance(paper_search(*pair, region))}
+            return {"found": distance(paper_search(pair, measure, region))}
         if kind.startswith("targeted"):
-            return {"found": distance(targeted_search(*pair, region, open_queries))}
+            return {"found": distance(targeted_search(pair, measure, region, open_queries))}
         return {"found": float(metrics.empirical_agreement(teacher, student, images, eps).every.double().mean())}
 
     if kind.startswith("targeted"):
         crown = verify.faithfulness(teacher, student, images, eps, method="crown")
-        open_queries = (crown.gap > GAP)[:, None, None].expand(-1, pair[0].classes, 2)
+        open_queries = (crown.gap > GAP)[:, None].expand(-1, measure.queries)
     row = timed(compute)
     return {**row, "images_a_second": round(setting.images / row["seconds"], 3)}

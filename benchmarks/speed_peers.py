@@ -15,11 +15,11 @@ from speed_settings import Effort, Setting
 from torch import Tensor
 
 import verify
-from verify import solvers
-from verify.crown import crown_bounds, optimised_bounds, optimised_rows, upper_bound
-from verify.milp import ExactRows
+from verify import programs
 from verify.network import ReluNetwork
 from verify.region import Region
+from verify.single.crown import crown_bounds, optimised_bounds, optimised_rows, upper_bound
+from verify.single.exact import ExactRows
 
 SOLVERS = ("gurobi", "cbc", "highs")
 PAIR_METHODS = (*(("milp", solver) for solver in SOLVERS), ("minlp", "auto"), ("complete", "auto"))
@@ -83,7 +83,7 @@ def _exactly(solver: str) -> Callable[[ReluNetwork, Region, Tensor, float], tupl
         found, closed = [], 0
         for k in range(len(region)):
             program = ExactRows(network, region[k : k + 1], layers[k : k + 1], solver)
-            solved, _ = program.upper_bound(rows[k, 0].numpy(), solvers.Limits(seconds=seconds))
+            solved, _ = program.upper_bound(rows[k, 0].numpy(), programs.Limits(seconds=seconds))
             program.close()
             found.append(solved.bound)
             closed += solved.closed
@@ -125,7 +125,7 @@ def _unless_unavailable(compute: Callable[[], Row]) -> Row:
     """What `compute` gives with its times; why not, where the program cannot be imported or has no licence for this size."""
     try:
         return timed(compute)
-    except solvers.SolverUnavailable as error:
+    except programs.SolverUnavailable as error:
         return {"refused": str(error)}
     except ModuleNotFoundError as error:
         return {"refused": f"{error.name} is not importable"}

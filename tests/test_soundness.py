@@ -13,8 +13,9 @@ from torch import Tensor
 
 import verify
 from tests.oracle import adapters
+from verify.attained.incumbent import Incumbent
+from verify.joint.problem import Outcome, Problem
 from verify.methods import METHODS
-from verify.problem import Outcome, Problem
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 Load = Callable[[str], ModuleType]
@@ -35,10 +36,10 @@ def test_a_quick_campaign_finds_nothing() -> None:
 
 @pytest.mark.parametrize("lowered", [1e-3, 0.2])
 def test_a_bound_that_is_too_low_is_found(load: Load, monkeypatch: pytest.MonkeyPatch, lowered: float) -> None:
-    def too_low(problem: Problem, best: Tensor) -> Outcome:
-        return Outcome(METHODS["complete"].core(problem, best).queries - lowered)
+    def too_low(problem: Problem, best: Tensor, incumbent: Incumbent) -> Outcome:
+        return Outcome(METHODS["complete"].core(problem, best, incumbent).queries - lowered)
 
-    monkeypatch.setitem(METHODS, "planted", replace(METHODS["complete"], core=too_low))
+    monkeypatch.setitem(METHODS, "planted", replace(METHODS["complete"], name="planted", core=too_low))
     module = load("soundness_bounds")
     monkeypatch.setattr(module, "methods", lambda *_: ["planted"])
     assert sum(module.bounds("steep", 0, 6)["violations"].values()) > 0

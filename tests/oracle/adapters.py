@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 import verify
 from tests.oracle.cases import Case, Floats, Weights
-from verify.engine import Cut, Engine
-from verify.heads import Head
-from verify.methods import METHODS, Unsound, chain_of, prepare
-from verify.problem import Options, Problem
+from verify.attained.ascent import image_points
+from verify.attained.incumbent import Incumbent
+from verify.branching.choice import split
+from verify.errors import Unsound
+from verify.joint.bound import JointBound
+from verify.joint.problem import Options, Problem
+from verify.joint.tightening import Tightening
+from verify.measures.confidence import Confidence
+from verify.measures.head import in_order
+from verify.measures.measure import Measure
+from verify.measures.softmax import lse_bounds
+from verify.measures.subproblem import Layout, Subproblems
+from verify.methods import METHODS, chain_of
+from verify.network import read_pair
+from verify.passes.bound import Cut
+from verify.passes.optimise import Schedule
 from verify.rounding import outward
-from verify.rows import Rows, r_bounds
-from verify.schedule import Schedule
-from verify.splits import narrow, split
-from verify.tightening import narrow_inputs, tighten
 
 __all__ = ["METHODS", "Rows", "Unsound", "narrow", "network", "queries"]
 
+# What the checks call rows: subproblems of the largest difference of confidences.
+Rows = Subproblems
 # What a bound that rests on a solver may miss the truth by.
 SOLVER_TOLERANCE = 1e-5
 
@@ -88,16 +99,38 @@ def region(case: Case) -> verify.Region:
 def queries(case: Case, method: str, limits: dict[str, float]) -> Floats:
     """Bounds `(n, C, 2)` of every query by a method and the cheaper ones before it, without any search."""
     problem = problem_of(case, limits)
-    best = problem.emplb.new_ones((len(problem.region), problem.classes, 2))
-    for name in chain_of(method):
-        best = torch.minimum(best, METHODS[name].core(problem, best).queries)
-    found: Floats = best.numpy()
+    measure, where = problem.measure, problem.region
+    incumbent = Incumbent.of(problem.networks, measure, where, image_points(where))
+    best = incumbent.emplb.new_ones((len(where), measure.queries))
+    for step in chain_of(method):
+        best = torch.minimum(best, step.core(problem, best, incumbent).queries)
+    label, sign = label_and_sign(measure, torch.arange(measure.queries))
+    found: Floats = np.full((len(where), measure.classes, 2), np.nan)
+    found[:, label.numpy(), sign.numpy()] = best.numpy()
     return found
 
 
 def problem_of(case: Case, limits: dict[str, float] | None = None) -> Problem:
     """The problem that every method is given."""
-    return prepare(network(case.teacher), network(case.student), region(case), Options(**(limits or {})))  # type: ignore[arg-type]
+    where = region(case)
+    networks = read_pair(network(case.teacher), network(case.student), where)
+    return Problem(networks, where, Confidence(networks[0].classes), Options(**(limits or {})))  # type: ignore[arg-type]
+
+
+def measure_of(rows: Rows) -> Confidence:
+    """The measure of rows, which keep two differences a class and two LSEs."""
+    return Confidence(rows.layout.own // 2 - 1)
+
+
+def label_and_sign(measure: Measure, query: Tensor) -> tuple[Tensor, Tensor]:
+    """The class of queries `(n,)`, and 0 where they ask for `p_t - p_s`, 1 for `p_s - p_t`."""
+    label, direction = measure.describe(query)
+    return label, (1 - direction) // 2
+
+
+def asked(rows: Rows) -> tuple[Tensor, Tensor]:
+    """The class and the sign `(n,)` of every row."""
+    return label_and_sign(measure_of(rows), rows.query)
 
 
 @dataclass(frozen=True)
@@ -115,81 +148,101 @@ def head_rows(label: Tensor, sign: Tensor, d_lower: Tensor, d_upper: Tensor) -> 
     classes = d_lower.shape[2]
     is_label = torch.nn.functional.one_hot(label, classes).to(torch.bool)[:, None]
     d_lower, d_upper = d_lower.masked_fill(is_label, 0.0), d_upper.masked_fill(is_label, 0.0)
-    r_lower, r_upper = r_bounds(d_lower, d_upper, is_label)
+    r_lower, r_upper = lse_bounds(d_lower, d_upper, is_label)
     low, high = (torch.cat((d.flatten(1), r), dim=1) for d, r in ((d_lower, r_lower), (d_upper, r_upper)))
-    return Rows(torch.zeros_like(label), label, sign, outward(low, upper=False), outward(high, upper=True), classes, 0)
+    boxes = outward(low, upper=False), outward(high, upper=True)
+    return Rows(torch.zeros_like(label), 2 * label + sign, *boxes, Layout(0, low.shape[1], 0))
 
 
 def with_lse(rows: Rows, low: Tensor, high: Tensor) -> Rows:
     """The rows with other boxes `(n, 2)` of the teacher's and the student's LSE, where these are narrower."""
-    lower, upper = rows.lower.clone(), rows.upper.clone()
-    lower[:, -2:] = torch.maximum(lower[:, -2:], outward(low, upper=False))
-    upper[:, -2:] = torch.minimum(upper[:, -2:], outward(high, upper=True))
-    return rows.boxed(lower, upper)
+    end = rows.layout.measure.stop
+    return rows.narrowed(slice(end - 2, end), outward(low, upper=False), outward(high, upper=True))
 
 
 def head_start(rows: Rows, up: Tensor, down: Tensor) -> Tensor:
     """Free numbers `(n, 2 + 3 C)` with which the head touches at these differences."""
-    return Head.start(rows.boxes(torch.float64), (up, down))
+    _, sign = asked(rows)
+    # Differences are logits in which the label has 0.
+    return measure_of(rows).start(rows, *in_order(up, down, sign))
 
 
 def head(rows: Rows, free: Tensor) -> Bounds:
     """The head's bound of `p_up - p_down` at any free numbers."""
-    own = Head(rows.boxes(torch.float64))
+    own = measure_of(rows).objective(rows, torch.float64)
     point = own.at(free)
-    return Bounds(*(t.numpy() for t in (point.value, own.error(point), point.up, point.down)))
+    label, sign = asked(rows)
+    # The label's own logit has what the differences' coefficients sum to; its difference is 0, and so is the coefficient of that.
+    up, down = (forms.scatter(1, label[:, None], 0.0) for forms in in_order(point.forms[0], point.forms[1], sign))
+    return Bounds(*(t.numpy() for t in (point.value, own.error(point), up, down)))
+
+
+def narrow(rows: Rows, level: Tensor) -> tuple[Rows, Tensor]:
+    """Boxes cut to where the query can exceed the level `(n,)`, and which rows are empty then."""
+    narrowed, hopeless = measure_of(rows).narrow(rows, level)
+    return narrowed, hopeless | narrowed.empty
 
 
 def lse_box(rows: Rows) -> tuple[Floats, Floats]:
     """`(n, 2)` each: what is known of the teacher's and of the student's LSE."""
-    return tuple(t[:, rows.head][:, -2:].double().numpy() for t in (rows.lower, rows.upper))  # type: ignore[return-value]
+    return tuple(t[:, rows.layout.measure][:, -2:].double().numpy() for t in (rows.lower, rows.upper))  # type: ignore[return-value]
 
 
 def difference_box(rows: Rows) -> tuple[Floats, Floats]:
     """`(n, 2, C)` each: what is known of the teacher's and of the student's `z_j - z_label`."""
-    sides = [t[:, rows.head][:, :-2].reshape(len(rows), 2, rows.classes) for t in (rows.lower, rows.upper)]
+    sides = [t[:, rows.layout.measure][:, :-2].unflatten(1, (2, -1)) for t in (rows.lower, rows.upper)]
     return tuple(side.double().numpy() for side in sides)  # type: ignore[return-value]
 
 
 def input_box(parts: Cuts) -> tuple[Floats, Floats]:
     """`(n, d)` each: the box of inputs that every row covers."""
-    boxes = parts.engine.inputs.of(parts.rows)
-    return boxes.lower[boxes.index].numpy(), boxes.upper[boxes.index].numpy()
+    ground = parts.joint.ground(parts.rows)
+    return ground.region.lower[ground.index].numpy(), ground.region.upper[ground.index].numpy()
 
 
 def hidden_box(rows: Rows) -> tuple[Floats, Floats]:
     """`(n, width)` each: what is known of the hidden neurons, the teacher's layers and then the student's."""
-    return rows.lower[:, : rows.width].double().numpy(), rows.upper[:, : rows.width].double().numpy()
+    neurons = rows.layout.neurons
+    return rows.lower[:, neurons].double().numpy(), rows.upper[:, neurons].double().numpy()
 
 
 @dataclass(frozen=True)
 class Cuts:
     """The parts of a joint proof for one case: every query of every image over its whole region."""
 
-    engine: Engine
+    joint: JointBound
     rows: Rows
 
     @classmethod
     def of(cls, case: Case) -> Cuts:
         """Rows from the bounds with optimised slopes."""
         problem = problem_of(case)
-        engine = Engine(problem)
-        image, label, sign = torch.ones((len(problem.region), problem.classes, 2)).nonzero(as_tuple=True)
-        return cls(engine, engine.root(image, label, sign, problem.tight()))
+        joint = JointBound(problem)
+        image, query = torch.ones((len(problem.region), problem.measure.queries)).nonzero(as_tuple=True)
+        return cls(joint, joint.root(image, query, problem.tight))
+
+    @cached_property
+    def asked(self) -> tuple[Tensor, Tensor]:
+        """The class and the sign `(n,)` of every row."""
+        return asked(self.rows)
+
+    @property
+    def classes(self) -> int:
+        """Of both networks."""
+        return self.joint.measure.classes
 
     def searched(self, steps: int) -> tuple[Tensor, Tensor]:
         """Slopes and free numbers that a search of so many steps ends with."""
-        found = self.engine.search(self.rows, *self.engine.start(self.rows), Schedule(steps=steps))
-        return found.slopes, found.free
+        found = self.joint.search(self.rows, *self.joint.start(self.rows), Schedule(steps=steps))
+        return found.numbers, found.free
 
     def cut(self, slopes: Tensor, free: Tensor) -> Cut:
         """Linear functions of the input that are at least `p_up - p_down` in their rows' boxes."""
-        return self.engine.cut(self.rows, slopes, free)
+        return self.joint.cut(self.rows, slopes, free)
 
-    def narrowed(self, cut: Cut, threshold: Tensor) -> Cuts:
-        """Boxes where the cut is at least the threshold, those of the inputs where rows carry them."""
-        rows = narrow_inputs(self.engine, self.rows, cut, threshold) if self.rows.inputs else self.rows
-        return Cuts(self.engine, tighten(self.engine, rows, cut, threshold))
+    def narrowed(self, cut: Cut, level: Tensor) -> Cuts:
+        """Boxes where the cut is at least the level, those of the inputs where rows carry them."""
+        return Cuts(self.joint, Tightening(self.joint)(self.rows, cut, level))
 
     def split(self, source: torch.Generator) -> Cuts:
         """One random side of one random split of every row."""
@@ -198,11 +251,11 @@ class Cuts:
         variable = torch.multinomial(wide, 1, generator=source)[:, 0]
         share = 0.3 + 0.4 * torch.rand(len(variable), generator=source)
         ends = [t.gather(1, variable[:, None])[:, 0] for t in (low, high)]
-        inside = (variable < self.rows.width) & (ends[0] < 0) & (ends[1] > 0)
+        inside = (variable < self.rows.layout.width) & (ends[0] < 0) & (ends[1] > 0)
         value = torch.where(inside, torch.zeros_like(share), ends[0] + share * (ends[1] - ends[0]))
         children = split(self.rows, variable, value)
         take = torch.rand(len(variable), generator=source) < 0.5
         lower, upper = (
             torch.where(take[:, None], *(getattr(child, name) for child in children)) for name in ("lower", "upper")
         )
-        return Cuts(self.engine, self.rows.boxed(lower, upper))
+        return Cuts(self.joint, self.rows.boxed(lower, upper))

@@ -101,11 +101,10 @@ def _anew(
         rows = one.new_zeros((len(region), int(place.max()) + 1, one.shape[1]))
         rows[image, place] = one
         lower, upper = (side[image, place] for side in crown_rows(network.upto(k), region, bounds, rows))
-    else:
-        both = torch.cat((one, -one))
-        found = bounds_of_forms(network.upto(k), region, bounds, image.repeat(2), both, schedule)
-        lower, upper = -found[len(image) :], found[: len(image)]
-    return bounds.tightened(k, (image, neuron), lower, upper)
+        return bounds.put(k, (image, neuron), lower, upper)
+    both = torch.cat((one, -one))
+    found = bounds_of_forms(network.upto(k), region, bounds, image.repeat(2), both, schedule)
+    return bounds.tightened(k, (image, neuron), -found[len(image) :], found[: len(image)])
 
 
 def optimised_rows(network: Network, region: Region, bounds: LayerBounds, rows: Tensor) -> Tensor:

@@ -55,8 +55,12 @@ class LayerBounds:
 
     def tightened(self, k: int, index: tuple[Tensor, Tensor], lower: Tensor, upper: Tensor) -> LayerBounds:
         """The same with some bounds of layer k, at (image, neuron) `index`, replaced where the new ones are tighter."""
+        return self.put(k, index, most(self.lower[k][index], lower), least(self.upper[k][index], upper))
+
+    def put(self, k: int, index: tuple[Tensor, Tensor], lower: Tensor, upper: Tensor) -> LayerBounds:
+        """The same with some bounds of layer k, at (image, neuron) `index`, replaced."""
         low, high = self.lower[k].clone(), self.upper[k].clone()
-        low[index], high[index] = most(low[index], lower), least(high[index], upper)
+        low[index], high[index] = lower, upper
         lowers, uppers = list(self.lower), list(self.upper)
         lowers[k], uppers[k] = low, high
         return LayerBounds(tuple(lowers), tuple(uppers))
