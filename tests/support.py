@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from verify import Region, ReluNetwork
 
-# Where `verify` asks for its compiled kernels: tests replace it to see the tensor code.
-KERNELS = ("verify.native.search.library", "verify.native.tighten.library")
 REFERENCE = Path(__file__).parent / "reference" / "mnist_lirpa.npz"
 
 

@@ -14,6 +14,8 @@ from verify.measures.subproblem import Subproblems
 
 # Proofs of level + gap must not be undone by the rounding of the comparison.
 GAP_SHARE = 1 - 1e-6
+# What is so close to a level, relative to the outputs, is never proved to be below it.
+NEAR = 1e-13
 
 
 class Target(Protocol):
@@ -35,21 +37,28 @@ class Target(Protocol):
 
 
 class Fixed:
-    """One level for all, whatever is met."""
+    """One level for all. An image with a point above it cannot be proved, and is given up."""
 
     def __init__(self, level: Tensor) -> None:
         self.attained = level
+        self._given_up = torch.zeros_like(level, dtype=torch.bool)
 
     def level(self, image: Tensor) -> Tensor:
         """See `Target`."""
         return self.attained[image]
 
     def meet(self, joint: JointBound, subproblems: Subproblems, corner: Tensor) -> None:
-        """See `Target`."""
+        """See `Target`; what is met proves nothing, so its value need not be proved either."""
+        ground, image = joint.ground(subproblems), subproblems.image
+        points = ground.region.middle[ground.index] + corner
+        outputs = [network(points) for network in joint.problem.networks]
+        reach = torch.cat(outputs, dim=1).abs().amax(dim=1)
+        above = joint.measure.value(*outputs) > self.attained[image] - NEAR * reach
+        self._given_up[image[above]] = True
 
     def refuted(self, image: int) -> bool:
         """See `Target`."""
-        return False
+        return bool(self._given_up[image])
 
 
 class Attained:
