@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from faithkd import imports
 from tests.faithkd.running import run, small_pair
+
+
+@pytest.fixture(autouse=True)
+def imports_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command has imported would be part of every later request of this process."""
+    monkeypatch.setattr(imports, "_MODULES", dict(imports._MODULES))
 
 
 @pytest.fixture(scope="session")

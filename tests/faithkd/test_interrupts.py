@@ -15,6 +15,7 @@ from tests.faithkd.running import certificates, certify, command, environment, s
 HEARING = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from faithkd import interrupts
 interrupts.install()
 me = os.getpid()
