@@ -45,8 +45,8 @@ def interruptions(rows: list[Row]) -> str:
     commands = sorted({row["command"] for row in rows})
     text = f"""`benchmarks/interruptions.py` disturbs {", ".join(commands)} at random moments of their whole life,
         {counts["kill -9"]} times by `kill -9` and {counts["Ctrl-C"]} times by Ctrl-C, to the process or to its group;
-        {len(rows) - counts.total()} more had ended before. After `--resume` certificates, witnesses, networks and searches are those of an undisturbed run; Ctrl-C ends with 130 and no traceback.
-        {wrong} were otherwise."""
+        {len(rows) - counts.total()} more had ended before. After `--resume` certificates, witnesses, networks and searches are those of an
+        undisturbed run; Ctrl-C ends with 130 and no traceback. {wrong} were otherwise."""
     return "\n".join([paragraph(text), "", machine_line("interruptions")])
 
 
