@@ -62,7 +62,13 @@ def soundness(rows: list[Row]) -> str:
     shares = ", ".join(f"`{name}` {count:,}" for name, count in methods.items())
     families = sorted({row["family"] for row in rows if isinstance(row["family"], str)})
     minutes = sum(row["cpu_seconds"] for row in rows) / 60
-    text = f"""{counts[0].total():,} checks in {minutes:.0f} CPU minutes, with the compiled loops and without, of families
+    codes = {
+        (True,): "with the compiled loops",
+        (False,): "without the compiled loops",
+        (False, True): "with the compiled loops and without",
+    }
+    how = codes[tuple(sorted({row["compiled"] for row in rows}))]
+    text = f"""{counts[0].total():,} checks in {minutes:.0f} CPU minutes, {how}, of families
         {", ".join(families)}. FAITHUB by method: {shares}."""
     return "\n".join([*lines, "", paragraph(text), "", machine_line("soundness")])
 
