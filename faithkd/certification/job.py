@@ -172,6 +172,8 @@ def _read(
 def _check_solver(request: Request) -> None:
     """Ask for the solver now, so that a missing one, a broken one or a licence that has run out is said before the work begins."""
     solvers.check_name(request.solver)
+    if request.method == "minlp" and request.solver not in ("auto", "scip"):
+        raise UserError(f"--method minlp is solved by SCIP alone, but --solver is {request.solver}; leave --solver out")
     if request.method in SLOW:
         solvers.try_out("scip" if request.method == "minlp" else request.solver, binaries=request.method in EXACT)
 
