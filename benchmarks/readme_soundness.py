@@ -31,10 +31,10 @@ def mutations(rows: list[Row]) -> str:
     """How the cases ended, and the slowest and largest of them."""
     (row,) = rows
     kinds = row["kinds"]
-    text = f"""`benchmarks/mutations.py` gives {row["cases"]:,} damaged or foreign inputs (networks, data, recipes, training states, run folders,
-        studies, options) to the real commands, each in a process of its own: {kinds["done"]:,} are done, {kinds["sentence"]:,} end in one sentence,
-        {kinds["usage"]:,} in a word on usage, {len(row["wrong"])} otherwise. The slowest takes {row["slowest"]["seconds"]:.1f} s, the largest
-        {row["largest"]["megabytes"]:.0f} MB."""
+    text = f"""`benchmarks/mutations.py` gives {row["cases"]:,} damaged or foreign inputs (networks, data, recipes, training states,
+        run folders, studies, options) to the real commands, each in a process of its own: {kinds["done"]:,} are done,
+        {kinds["sentence"]:,} end in one sentence, {kinds["usage"]:,} in a word on usage, {len(row["wrong"])} otherwise. The slowest takes
+        {row["slowest"]["seconds"]:.1f} s, the largest {row["largest"]["megabytes"]:.0f} MB."""
     return "\n".join([paragraph(text), "", machine_line("mutations")])
 
 
@@ -43,10 +43,10 @@ def interruptions(rows: list[Row]) -> str:
     counts = Counter(row["signal"] for row in rows if row["status"] != 0)
     wrong = sum("wrong" in row for row in rows)
     commands = sorted({row["command"] for row in rows})
-    text = f"""`benchmarks/interruptions.py` disturbs {", ".join(commands)} at random moments of their whole life, {counts["kill -9"]} times by
-        `kill -9` and {counts["Ctrl-C"]} times by Ctrl-C, to the process or to its group; {len(rows) - counts.total()} more had ended before. After
-        `--resume` certificates, witnesses, networks and searches are those of an undisturbed run; Ctrl-C ends with 130 and no traceback.
-        {wrong} were otherwise."""
+    text = f"""`benchmarks/interruptions.py` disturbs {", ".join(commands)} at random moments of their whole life,
+        {counts["kill -9"]} times by `kill -9` and {counts["Ctrl-C"]} times by Ctrl-C, to the process or to its group;
+        {len(rows) - counts.total()} more had ended before. After `--resume` certificates, witnesses, networks and searches are those of an
+        undisturbed run; Ctrl-C ends with 130 and no traceback. {wrong} were otherwise."""
     return "\n".join([paragraph(text), "", machine_line("interruptions")])
 
 
@@ -62,7 +62,13 @@ def soundness(rows: list[Row]) -> str:
     shares = ", ".join(f"`{name}` {count:,}" for name, count in methods.items())
     families = sorted({row["family"] for row in rows if isinstance(row["family"], str)})
     minutes = sum(row["cpu_seconds"] for row in rows) / 60
-    text = f"""{counts[0].total():,} checks in {minutes:.0f} CPU minutes, with the compiled loops and without, of families
+    codes = {
+        (True,): "with the compiled loops",
+        (False,): "without the compiled loops",
+        (False, True): "with the compiled loops and without",
+    }
+    how = codes[tuple(sorted({row["compiled"] for row in rows}))]
+    text = f"""{counts[0].total():,} checks in {minutes:.0f} CPU minutes, {how}, of families
         {", ".join(families)}. FAITHUB by method: {shares}."""
     return "\n".join([*lines, "", paragraph(text), "", machine_line("soundness")])
 

@@ -79,8 +79,11 @@ def is_file(name: str | Path) -> bool:
         return False
 
 
-def open_regular(path: str | Path) -> BufferedReader:
-    """A file opened to be read in binary. Raises `UserError` when there is none, or a folder, a pipe, a device: it never waits."""
+def open_regular(path: str | Path, limit: int | None = None) -> BufferedReader:
+    """A file of at most `limit` bytes, opened to be read in binary.
+
+    Raises `UserError` when there is none, when it has more, or when it is a folder, a pipe, a device: it never waits.
+    """
     try:
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     except FileNotFoundError as error:
@@ -91,19 +94,19 @@ def open_regular(path: str | Path) -> BufferedReader:
         raise UserError(f"cannot read {path}: {error.strerror}; give a file that you may read") from error
     except ValueError as error:
         raise UserError(f"{str(path)!r} cannot be the name of a file; give another one") from error
-    mode = os.fstat(file.fileno()).st_mode
-    if not stat.S_ISREG(mode):
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode):
         file.close()
-        raise UserError(_not_a_file(path, KINDS.get(stat.S_IFMT(mode), "special file")))
+        raise UserError(_not_a_file(path, KINDS.get(stat.S_IFMT(found.st_mode), "special file")))
+    if limit is not None and found.st_size > limit:
+        file.close()
+        raise UserError(_too_long(str(path), limit, f"{found.st_size:,}"))
     return file
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes. Raises `UserError` for anything else, before it is read."""
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > limit:
-            raise UserError(_too_long(str(path), limit, f"{size:,}"))
+    with open_regular(path, limit) as file:
         return read_at_most(file, limit, str(path))
 
 
@@ -124,10 +127,7 @@ def read_at_most(stream: IO[bytes], limit: int, name: str) -> bytes:
 def sha256(path: str | Path, limit: int | None = None) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal. Raises `UserError` when it cannot be read, or has more than `limit` bytes."""
     try:
-        with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            if limit is not None and size > limit:
-                raise UserError(_too_long(str(path), limit, f"{size:,}"))
+        with open_regular(path, limit) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error

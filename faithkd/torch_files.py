@@ -25,13 +25,8 @@ _SEAL = hashlib.sha256().digest_size
 
 def read_plain(path: Path) -> Any:
     """Tensors, numbers, words, lists and dictionaries from a regular file. Raises `UserError` when it holds anything else or is damaged."""
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > LARGEST:
-            raise UserError(
-                f"at most {LARGEST:,} bytes were expected in {path}, but there are {size:,}; give another file"
-            )
-        _check_packing(path, file, size)
+    with open_regular(path, LARGEST) as file:
+        _check_packing(path, file, os.fstat(file.fileno()).st_size)
         try:
             with warnings.catch_warnings(action="ignore"):  # torch.load also warns of what it then refuses.
                 return torch.load(file, map_location="cpu", weights_only=True)

@@ -24,7 +24,7 @@ from verify.rounding import TINY
 from verify.single.crown import crown_bounds, optimised_rows, upper_bound
 from verify.single.layers import CHUNK
 
-# Agreement by branch and bound: how many nodes an image has, and what one is worth. All of them are needed: there is no best one to begin with.
+# Agreement by branch and bound: how many nodes an image has, and what one is worth. All are needed: there is no best one to begin with.
 MAX_NODES = 400
 EFFORT = Effort(Schedule(steps=25), Schedule(steps=25), 1)
 PLAN = Plan(EFFORT, EFFORT, stages=(), picks=(MAX_NODES, MAX_NODES, 1.0))

@@ -172,6 +172,11 @@ def _check_solver(request: Request) -> None:
     """Ask for the solver now, so that a missing one, a broken one or a licence that has run out is said before the work begins."""
     programs.check_name(request.solver)
     method = METHODS[request.method]
+    if method.solver not in (None, "any") and request.solver not in ("auto", method.solver):
+        own = method.solver.upper()
+        raise UserError(
+            f"--method {method.name} is solved by {own} alone, but --solver is {request.solver}; leave --solver out"
+        )
     if method.solver is not None:
         programs.try_out(request.solver if method.solver == "any" else method.solver, binaries=method.binaries)
 

@@ -25,10 +25,11 @@ def questions(teacher: Network, dataset: Dataset, radii: Mapping[str, float], na
 
     dataset: the images that are asked about, with their labels. radii: in pixels, by how they were written. name: the teacher's.
     """
-    return [*_code(), *_radii(dataset, radii), *_scale(teacher, dataset, name), *_accuracy(teacher, dataset, name)]
+    return [*_radii(dataset, radii), *_scale(teacher, dataset, name), *_accuracy(teacher, dataset, name)]
 
 
-def _code() -> list[str]:
+def slow_code() -> list[str]:
+    """A line where the compiled loops do not run, none where they do."""
     reason = library.missing()
     return [] if reason is None else [f"the compiled loops do not run, and proofs take longer: {reason}"]
 

@@ -212,11 +212,11 @@ FIELDS = {
 
 def _question(job: Job) -> None:
     """Say what looks wrong before the work begins; it is begun all the same."""
-    from faithkd.certification.questions import questions
+    from faithkd.certification.questions import questions, slow_code
     from faithkd.runs.request import radius_label
 
     radii = {radius_label(eps): eps * job.scale for eps in job.request.eps or ()}
-    for line in questions(job.teacher, job.dataset, radii, job.request.teacher):
+    for line in (*slow_code(), *questions(job.teacher, job.dataset, radii, job.request.teacher)):
         say(f"Note: {line}")
 
 

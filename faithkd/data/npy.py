@@ -69,9 +69,8 @@ def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     try:
         return readers[npy.read_magic(member)](member)
-    except (
-        Exception
-    ) as error:  # NumPy evaluates the header as a Python literal, and lets through whatever its parts raise.
+    # NumPy evaluates the header as a Python literal, and lets through whatever its parts raise.
+    except Exception as error:
         raise ValueError("no header of numbers") from error
 
 

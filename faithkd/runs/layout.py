@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from msgspec import UNSET, Struct
 
@@ -26,11 +26,25 @@ LONGEST_SUMMARY, LONGEST_LINE = 8 * 2**20, 2000
 """Bytes up to which a summary and a line are read."""
 
 
-class _Head(Struct):
-    """What must be known of a summary before the rest is read."""
+class Headed(Struct):
+    """What must be known of a file before the rest is read."""
 
     format: Any
+
+
+class _Head(Headed):
+    """Of a summary also what was asked."""
+
     request: dict[str, Any]
+
+
+class _WithEnvironment(Protocol):
+    @property
+    def environment(self) -> dict[str, Any]: ...
+
+
+Head = TypeVar("Head", bound=Headed)
+Stated = TypeVar("Stated", bound=_WithEnvironment)
 
 
 def read_summary(folder: Path) -> Summary:
@@ -38,8 +52,14 @@ def read_summary(folder: Path) -> Summary:
     path = folder / SUMMARY
     if not path.exists():
         raise UserError(f"{folder} is not a run folder: it has no {SUMMARY}; name another folder")
-    content = read_bytes(path, LONGEST_SUMMARY)
-    head = decoded(content, _Head, path)
+    content, head = read_head(path, LONGEST_SUMMARY, _Head)
+    return read_rest(path, content, Summary, lambda: Request.from_dict(head.request), summary_problem)
+
+
+def read_head(path: Path, longest: int, kind: type[Head]) -> tuple[bytes, Head]:
+    """A file's content and what must be known of it first: that this version reads its format, and that it is whole."""
+    content = read_bytes(path, longest)
+    head = decoded(content, kind, path)
     if head.format not in FORMATS:
         raise UserError(
             f"{path} has format {head.format!r:.20}, but this version reads the formats {' and '.join(map(str, FORMATS))}; "
@@ -47,15 +67,29 @@ def read_summary(folder: Path) -> Summary:
         )
     if head.format > 1:
         check_seal(content, path)
+    return content, head
+
+
+def read_rest(
+    path: Path,
+    content: bytes,
+    kind: type[Stated],
+    question: Callable[[], object],
+    problem: Callable[[Stated], str | None],
+) -> Stated:
+    """The record, with its environment. question: reads what was asked. problem: what is wrong with the record, if anything.
+
+    Raises `UserError` when it cannot be true.
+    """
     try:
-        Request.from_dict(head.request)
+        question()
     except UserError as error:
         refuse(path, str(error))
-    summary = decoded(content, Summary, path)
-    converted(summary.environment, Environment, f"the environment in {path}")
-    if wrong := summary_problem(summary):
+    record = decoded(content, kind, path)
+    converted(record.environment, Environment, f"the environment in {path}")
+    if wrong := problem(record):
         refuse(path, wrong)
-    return summary
+    return record
 
 
 def read_certificates(folder: Path, summary: Summary) -> tuple[list[bytes], list[Certificate], bytes]:

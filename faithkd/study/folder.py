@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from faithkd import interrupts
 from faithkd.errors import UserError
 from faithkd.files import atomic, read_bytes, remove_leftovers
-from faithkd.runs.layout import refuse
+from faithkd.runs.layout import Headed, read_head, read_rest, refuse
 from faithkd.runs.lock import Lock, lock_new
-from faithkd.runs.records import Environment, State
+from faithkd.runs.records import State
 from faithkd.runs.sealed import check_seal, sealed
-from faithkd.runs.stored import converted, decoded
+from faithkd.runs.stored import decoded
 from faithkd.study.plan import REGIONS, Plan
 from faithkd.study.records import (
     FORMAT,
-    FORMATS,
     Network,
     Planes,
     Search,
@@ -42,10 +41,9 @@ LONGEST_STUDY, LONGEST_PLANES, LONGEST_SEARCH, LONGEST_IMAGE = 2**20, 16 * 2**20
 Kind = TypeVar("Kind", Search, Planes)
 
 
-class _Head(Struct):
+class _Head(Headed):
     """What must be known of a study before the rest is read."""
 
-    format: Any
     plan: dict[str, Any]
 
 
@@ -190,21 +188,5 @@ def _read_study(folder: Path) -> Study:
     path = folder / STUDY
     if not path.exists():
         raise UserError(f"{folder} is not the folder of a study: it has no {STUDY}; name another folder")
-    content = read_bytes(path, LONGEST_STUDY)
-    head = decoded(content, _Head, path)
-    if head.format not in FORMATS:
-        raise UserError(
-            f"{path} has format {head.format!r:.20}, but this version reads the formats {' and '.join(map(str, FORMATS))}; "
-            "use the version that wrote it"
-        )
-    if head.format > 1:
-        check_seal(content, path)
-    try:
-        Plan.from_dict(head.plan)
-    except UserError as error:
-        refuse(path, str(error))
-    record = decoded(content, Study, path)
-    converted(record.environment, Environment, f"the environment in {path}")
-    if wrong := study_problem(record):
-        refuse(path, wrong)
-    return record
+    content, head = read_head(path, LONGEST_STUDY, _Head)
+    return read_rest(path, content, Study, lambda: Plan.from_dict(head.plan), study_problem)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import faithkd
 from faithkd.certification import certify, new_folder, prepare
-from faithkd.certification.questions import questions
+from faithkd.certification.questions import questions, slow_code
 from faithkd.errors import UserError
 from faithkd.imports import as_options
 from faithkd.runs.environment import environment
@@ -51,7 +51,8 @@ def run(folder: StudyFolder, *, workers: int = 1, say: Say = lambda message: Non
         plan = folder.plan
         names = known.resolve(plan, folder.path, workers, say)
         _remember(folder, names)
-        for line in questions(faithkd.load(names["teacher"]), drawn(plan), _in_pixels(plan), names["teacher"]):
+        doubts = questions(faithkd.load(names["teacher"]), drawn(plan), _in_pixels(plan), names["teacher"])
+        for line in (*slow_code(), *doubts):
             say(f"Note: {line}")
         searches, certificates = _searches(folder, names), _certificates(folder, names)
         say(

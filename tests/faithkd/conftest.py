@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.faithkd.running import run, small_pair
+from faithkd import imports
+from tests.faithkd.four_parts import ASKED
+from tests.faithkd.running import certify, run, small_pair
+
+
+@pytest.fixture(autouse=True)
+def imports_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command has imported would be part of every later request of this process."""
+    monkeypatch.setattr(imports, "_MODULES", dict(imports._MODULES))
 
 
 @pytest.fixture(scope="session")
@@ -21,4 +29,12 @@ def finished(pair: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) ->
         "certify", *pair, "--eps", 0.02, "--eps", "8/255", "--images", 60, "--method", "crown", "--out", folder
     )
     assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture(scope="session")
+def four_parts(pair: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of four parts; to be read only."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    assert certify(*pair, *ASKED, "--out", folder).exit_code == 0
     return folder

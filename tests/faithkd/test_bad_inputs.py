@@ -156,6 +156,7 @@ CASES = {
     "negative seed": (certifying("--seed", -1), "seed"),
     "unknown method": (certifying("--method", "magic"), "magic"),
     "unknown solver": (certifying("--method", "lp", "--solver", "magic"), "magic"),
+    "solver that cannot": (certifying("--method", "minlp", "--solver", "highs"), "SCIP"),
     "gap out of range": (certifying("--gap", -0.1), "--gap"),
     "delta out of range": (certifying("--delta", 1.5), "--delta"),
     "no time": (certifying("--timeout", 0), "--timeout"),

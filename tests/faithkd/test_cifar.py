@@ -8,7 +8,6 @@ import os
 import pickle
 import sys
 import tarfile
-import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from PIL import Image
 from faithkd import UserError, data
 from faithkd.data.catalogue import PUBLISHED, PublishedFile
 from faithkd.data.cifar import read_python
+from tests.faithkd.memory import peak
 from tests.faithkd.running import run
 from tests.faithkd.writing import images_and_labels, python_2_pickle, records, shrink
 
@@ -163,16 +163,6 @@ def test_damaged_and_foreign_archives_are_refused(tmp_path):
         member.type = tarfile.DIRTYPE
         tar.addfile(member)
     assert "does not hold test_batch.bin" in refused(lambda: data.load("cifar10", "test", tmp_path))
-
-
-def peak(call) -> int:
-    """The most memory that Python and NumPy had during a call."""
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def bomb(path: Path, member: tarfile.TarInfo, count: int, size: int = 2**20, before: int = 0) -> None:

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import threading
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from faithkd.data.idx import read_idx
 from faithkd.data.lookup import cache_folder
 from faithkd.data.records import Dataset
 from faithkd.embedded import SAMPLES
+from tests.faithkd.memory import peak
 
 FULL = [name for name in SAMPLES.values() if os.environ.get("FAITHKD_DATA") and data.where(name) is not None]
 LABEL_COUNTS = {  # of the test splits, as their publishers give them
@@ -290,16 +290,6 @@ IMAGES, LABELS = (file.name for file in MNIST.files["test"])
 def test_damaged_and_wrong_files_are_refused(small, file, content, says):
     (small / file).write_bytes(content)
     assert says in refused(lambda: data.load("mnist", data_dir=small, download=False))
-
-
-def peak(call) -> int:
-    """The most memory that Python and NumPy had during a call."""
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("shape", [(2**31, 2**10, 2**10), (2**32 - 1,) * 3, (0, 28, 28), (2**20, 2**5, 2**5)])

@@ -15,6 +15,7 @@ from tests.faithkd.running import certificates, certify, command, environment, s
 HEARING = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from faithkd import interrupts
 interrupts.install()
 me = os.getpid()
@@ -165,7 +166,7 @@ def test_workers_are_quiet_from_their_first_instruction(tmp_path, wait, number):
 
 SOLVERS = """
 import numpy as np
-from verify.solvers import Limits, Program, open_session
+from verify.programs import Limits, Program, open_session
 draws, program = np.random.default_rng(0), Program()
 for _ in range(200):
     program.add_variable(0, 1, binary=True)
@@ -207,11 +208,23 @@ def wait_for(condition, process, seconds=60.0):
     return found
 
 
-@pytest.mark.parametrize("to_group", [False, True])
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status", "to_group"), [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False)])
 def test_a_run_says_that_it_was_interrupted_and_goes_on(tmp_path, number, status, to_group):
     pair, folder = small_pair(tmp_path), tmp_path / "run"
-    asked = (*pair, "--eps", 0.02, "--images", 60, "--method", "crown", "--workers", 2, "--no-report", "--out")
+    asked = (
+        *pair,
+        "--eps",
+        0.02,
+        "--images",
+        60,
+        "--method",
+        "crown",
+        "--no-search",
+        "--workers",
+        2,
+        "--no-report",
+        "--out",
+    )
     process = subprocess.Popen(
         command("certify", *asked, folder), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faithkd.running import ROOT, environment
 
-SHARE = 150
+SHARE = 75
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="watches memory in /proc")

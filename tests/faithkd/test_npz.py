@@ -6,7 +6,6 @@ import lzma
 import os
 import random
 import struct
-import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 
 from faithkd import UserError, data
 from faithkd.data.npy import ROOM
+from tests.faithkd.memory import peak
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, (4, 1, 28, 28), dtype=np.uint8)
@@ -236,15 +236,6 @@ def test_special_files_do_not_keep_one_waiting(tmp_path):
     (tmp_path / "folder.npz").mkdir()
     for name, words in (("pipe", "named pipe"), ("zero", "device"), ("folder", "folder"), ("none", "there is no file")):
         assert words in refused(tmp_path / f"{name}.npz")
-
-
-def peak(call) -> int:
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kind", ["|u1", "<f8"])

@@ -30,4 +30,5 @@ def test_json_is_alone_on_stdout_and_nothing_else_is_said(pair, tmp_path):
     result = certify(*pair, *RUN, "--json", "--out", tmp_path / "run")
     assert json.loads(result.stdout)["state"] == "complete"
     # Its teacher was never trained, and that is said whatever is asked for.
-    assert [line.partition(":")[0] for line in result.stderr.splitlines()] == ["Note"]
+    said = [line for line in result.stderr.splitlines() if "compiled loops" not in line]
+    assert [line.partition(":")[0] for line in said] == ["Note"]

@@ -272,14 +272,20 @@ UNTRUE: dict[str, tuple[Callable[[Lines], Lines], str]] = {
 }  # fmt: skip
 
 
+def complete(place: Path, form: int) -> Path:
+    """A finished run in the older format (1) or this one."""
+    folder = damage.copied(OLD / "complete", place / "run")
+    if form == 2:
+        assert certify("--resume", "--out", folder).exit_code == 0
+    assert read_run(folder).summary.format == form
+    return folder
+
+
 @pytest.mark.parametrize("case", UNTRUE)
 @pytest.mark.parametrize("form", [1, 2])
 def test_certificates_that_cannot_be_true_are_refused_without_a_digest(tmp_path, form, case):
     change, words = UNTRUE[case]
-    folder = damage.copied(OLD / "complete", tmp_path / "run")
-    if form == 2:
-        assert certify("--resume", "--out", folder).exit_code == 0
-        assert read_run(folder).summary.format == 2
+    folder = complete(tmp_path, form)
     path = folder / "certificates.jsonl"
     lines = change([json.loads(line) for line in path.read_text().splitlines()])
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -343,9 +349,7 @@ FALSE_WITNESSES: dict[str, tuple[Callable[[dict], dict], str]] = {
 @pytest.mark.parametrize("form", [1, 2])
 def test_witnesses_that_cannot_be_true_are_refused_without_a_digest(tmp_path, form, case):
     change, words = FALSE_WITNESSES[case]
-    folder = damage.copied(OLD / "complete", tmp_path / "run")
-    if form == 2:
-        assert certify("--resume", "--out", folder).exit_code == 0
+    folder = complete(tmp_path, form)
     with np.load(folder / "witnesses.npz") as stored:
         arrays = change({name: stored[name] for name in stored.files})
     np.savez_compressed(folder / "witnesses.npz", **arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 import torch
@@ -86,7 +87,7 @@ def network(sizes: list[int], seed: int, activation: Activation) -> Network:
 
     layers = tuple(
         Dense(1.5 * numbers(b, a) / a**0.5, 0.3 * numbers(b), torch.zeros(b, dtype=torch.float64))
-        for a, b in zip(sizes, sizes[1:], strict=False)
+        for a, b in pairwise(sizes)
     )
     return Network(layers, (activation,) * (len(layers) - 1))
 

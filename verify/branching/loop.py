@@ -30,14 +30,18 @@ PICKS_OF_FEW_INPUTS = 16, BATCH // 2, 0.5
 SHARPENED = 8
 
 
+ROOT = Effort(Schedule(steps=60, decay=0.96), Schedule(steps=30), 3)
+NODE = Effort(Schedule(steps=20).scaled(0.5), Schedule(steps=10).scaled(0.5), 1)
+
+
 @dataclass(frozen=True)
 class Plan:
     """How the work is done: what a root and what a node are worth; stages: after how many nodes since its last root an image's neurons are
     bounded anew, with how many leaves a side; picks: nodes of one image that are split in a round, at least, at most, and as a part of
     those it has had."""
 
-    root: Effort = Effort(Schedule(steps=60, decay=0.96), Schedule(steps=30), 3)
-    node: Effort = Effort(Schedule(steps=20).scaled(0.5), Schedule(steps=10).scaled(0.5), 1)
+    root: Effort = ROOT
+    node: Effort = NODE
     stages: tuple[tuple[int, int], ...] = ((48, 8), (600, 64))
     picks: tuple[int, int, float] = 8, BATCH // 8, 0.125
 
