@@ -137,7 +137,9 @@ class Bounding:
             if attempt < effort.tightenings:
                 tightened = self._tighten(rows, cut, level)
                 numbers, rows = joint.inherited(rows, tightened, numbers), tightened
-        self._store(Nodes(rows, found.numbers, found.free, bound, *self._choose(rows, found, level)))
+        *choice, hopeful = self._choose(rows, found, level)
+        self._target.stuck(rows.image[~hopeful])
+        self._store(Nodes(rows, found.numbers, found.free, bound, *choice))
         return bounds
 
     def _store(self, nodes: Nodes) -> None:

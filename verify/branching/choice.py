@@ -34,8 +34,9 @@ class Choice:
     def __init__(self, joint: JointBound, history: PseudoCosts) -> None:
         self._joint, self._history = joint, history
 
-    def __call__(self, subproblems: Subproblems, found: Found, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """For each the variable `(n,)` whose children promise most, the value to split it at, and the gain that one pass sees."""
+    def __call__(self, subproblems: Subproblems, found: Found, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """For each the variable `(n,)` whose children promise most, the value to split it at, and the gain that one pass sees; and whether
+        its relaxation gives something away, so that a split can help at all."""
         cost, value = costs(self._joint, subproblems, found)
         layout = subproblems.layout
         room = (found.value.double() - level).clamp(min=1e-9).to(cost.dtype)[:, None, None]
@@ -56,7 +57,8 @@ class Choice:
         gains = torch.where(no_neuron, torch.maximum(gains, MISSED_SHARE * cost.gather(1, short)[..., None]), gains)
         best = promise(short, gains).argmax(dim=1, keepdim=True)
         variable = short.gather(1, best)
-        return variable[:, 0], value.gather(1, variable)[:, 0], gains.mean(dim=2).gather(1, best)[:, 0]
+        gain = gains.mean(dim=2).gather(1, best)
+        return variable[:, 0], value.gather(1, variable)[:, 0], gain[:, 0], (cost > 0).any(dim=1)
 
     def _glances(self, subproblems: Subproblems, found: Found, level: Tensor, splits: tuple[Tensor, Tensor]) -> Tensor:
         """What one pass through each child says that the splits (variables and values `(n, k)`) gain below and above, `(n, k, 2)`."""

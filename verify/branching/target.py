@@ -31,6 +31,10 @@ class Target(Protocol):
         """Look at the corners `(m, d)`, offsets from the middles of the subproblems' boxes of inputs, that the relaxations point to."""
         ...
 
+    def stuck(self, image: Tensor) -> None:
+        """Images `(m,)` have nodes above their level that no split lowers."""
+        ...
+
     def refuted(self, image: int) -> bool:
         """Whether an image's question is decided, so that its leaves no longer matter."""
         ...
@@ -55,6 +59,10 @@ class Fixed:
         reach = torch.cat(outputs, dim=1).abs().amax(dim=1)
         above = joint.measure.value(*outputs) > self.attained[image] - NEAR * reach
         self._given_up[image[above]] = True
+
+    def stuck(self, image: Tensor) -> None:
+        """See `Target`."""
+        self._given_up[image] = True
 
     def refuted(self, image: int) -> bool:
         """See `Target`."""
@@ -98,6 +106,9 @@ class Attained:
         for k in exact.argsort():
             if exact[k] > self.attained[image[k]]:
                 self.attained[image[k]], self._witness[image[k]] = exact[k], points[k]
+
+    def stuck(self, image: Tensor) -> None:
+        """See `Target`: what is attained may yet rise."""
 
     def refuted(self, image: int) -> bool:
         """See `Target`."""
