@@ -13,7 +13,7 @@ from verify.measures.subproblem import Subproblems
 from verify.network import read_pair
 
 # Where `verify` asks for its compiled kernels: tests replace it to see the tensor code.
-KERNELS = ("verify.passes.native.search.library", "verify.passes.native.tighten.library")
+KERNELS = ("verify.passes.native.library.library",)
 
 
 def problem_of(teacher: ReluNetwork, student: ReluNetwork, region: Region, **options: object) -> Problem:

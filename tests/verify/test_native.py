@@ -76,6 +76,28 @@ def test_a_search_finds_the_same_bounds(shapes: tuple[list[int], list[int]], mon
 
 
 @pytest.mark.parametrize("shapes", SHAPES)
+def test_a_proof_is_the_same_but_for_rounding(
+    shapes: tuple[list[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast, slow, rows = engines(shapes, monkeypatch)
+    found = fast.search(rows, *fast.start(rows), Schedule(steps=10))
+    one, other = (joint.engine.prove(joint.task(rows), found.numbers, found.free) for joint in (fast, slow))
+    assert not torch.equal(one, other), "both ran the same code"
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-11)
+    below = fast.cut(rows, found.numbers, found.free).largest()
+    torch.testing.assert_close(one, below, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("known", [torch.nan, torch.inf])
+def test_a_proof_from_unknown_bounds_is_infinite(known: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    for joint in engines(SHAPES[0], monkeypatch)[:2]:
+        rows = every_query(joint)
+        numbers, free = joint.start(rows)
+        rows.upper[:, 0], rows.lower[:, 0] = known, -known
+        assert (joint.engine.prove(joint.task(rows), numbers, free) == torch.inf).all()
+
+
+@pytest.mark.parametrize("shapes", SHAPES)
 def test_boxes_are_cut_alike(shapes: tuple[list[int], list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
     fast, slow, rows = engines(shapes, monkeypatch)
     found = fast.search(rows, *fast.start(rows), Schedule(steps=10))

@@ -19,18 +19,17 @@ from torch import Tensor
 from verify.joint.bound import JointBound
 from verify.measures.subproblem import Subproblems
 from verify.passes.bound import Cut, lost
+from verify.passes.native.constants import EVALUATIONS, SAMPLE
+from verify.passes.native.library import fits
 from verify.passes.native.tighten import Tightener
 from verify.passes.stack import Stack
 from verify.region import dot, reach
 from verify.rounding import least, level_error, most, outward, proved, share_within
 
-# Evaluations of the multiplier's slope, and the part of its box that a bound must gain to be proved.
-EVALUATIONS = 5
+# The part of its box that a bound must gain to be proved.
 WORTH = 0.005
 # Bounds that are sought at once: their coefficients stay in the processor's cache.
 BATCH = 640
-# Inputs on which the slope is estimated.
-SAMPLE = 256
 
 
 class Tightening:
@@ -40,7 +39,7 @@ class Tightening:
         self._joint = joint
         stack = joint.engine.exact
         self._order = mixed(joint.region.lower.shape[1]).to(joint.region.lower.device)
-        self._tightener = Tightener(stack, joint.engine.errors, self._order) if Tightener.fits(stack) else None
+        self._tightener = Tightener(stack, joint.engine.errors, self._order) if fits(stack) else None
 
     def __call__(self, subproblems: Subproblems, cut: Cut, level: Tensor) -> Subproblems:
         """The subproblems with the boxes of their inputs, loose neurons and the measure's own forms cut, rounded outward; level `(n,)`."""

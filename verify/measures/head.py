@@ -17,11 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from verify.passes.native.constants import VERTEX_CLASSES
 from verify.passes.objective import Compiled, Objective, Point
 from verify.rounding import head_error
 
-# Differences that enter the upper plane through all vertices of their box; beyond that many, the smallest enter as constants.
-VERTEX_CLASSES = 9
 # The rates of the search for lam, the logits of w, nu and g.
 RATES = (0.01, 0.1, 0.01, 0.01)
 

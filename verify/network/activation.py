@@ -106,7 +106,7 @@ class Relu(Activation):
 
     def neurons(self, lower: Tensor, upper: Tensor) -> Neurons:
         """See `Activation`; the intercept is rounded up, so that the line above holds for its stored slope."""
-        loose = (lower < 0) & (upper > 0)
+        loose = ~((lower >= 0) | (upper <= 0))
         active = (lower >= 0).to(lower.dtype)
         above = torch.where(loose, upper / torch.where(loose, upper - lower, torch.ones_like(upper)), active)
         # The ReLU is convex: a line above it at both ends of a box is above it in between, whatever the slope's rounding.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -102,7 +103,11 @@ class Dense(Affine):
 
     def absolute(self, r: Tensor) -> Tensor:
         """See `Affine`."""
-        return r @ self.weight.abs().T
+        return r @ self._sizes.T
+
+    @cached_property
+    def _sizes(self) -> Tensor:
+        return self.weight.abs()
 
     def stored_error(self, magnitude: Tensor) -> Tensor:
         """See `Affine`."""

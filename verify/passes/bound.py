@@ -13,12 +13,17 @@ from torch import Tensor
 from verify.network.activation import Lines
 from verify.network.graph import Network
 from verify.passes.ground import Ground
+from verify.passes.native.library import fits
+from verify.passes.native.prove import Prover
 from verify.passes.native.search import Kernel
 from verify.passes.objective import Objective, Point
 from verify.passes.optimise import Schedule, minimise
-from verify.passes.stack import Descent, Stack
+from verify.passes.stack import Descent, Forms, Stack
 from verify.region import Region, dot, offset, reach
 from verify.rounding import proved, sum_error
+
+# Rows that are passed back at once in float64, so that they stay in a core's cache.
+ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,15 @@ class PassErrors:
         hidden = [errors[0][-1][:, :0], *(layer for own in errors for layer in own[:-1])]
         return cls(torch.cat(hidden, dim=1), tuple(own[-1] for own in errors))
 
-    def of_rows(self, image: Tensor, descent: Descent, point: Point, lifted: Tensor) -> Tensor:
-        """The error `(n,)` of rows; lifted: what includes the rounding of the lines' constants."""
-        error = lifted + dot(descent.inputs.abs(), self.hidden[image])
-        for size, own in zip(point.sizes, self.results, strict=True):
-            error = error + dot(size, own[image])
-        return error
+    def of_hidden(self, image: Tensor, descent: Descent) -> Tensor:
+        """The error `(n,)` of rows below the outputs."""
+        return dot(descent.inputs.abs(), self.hidden[image])
+
+    def of_results(self, image: Tensor, point: Point) -> Tensor:
+        """The error `(n,)` of rows at the outputs."""
+        return torch.stack([dot(size, own[image]) for size, own in zip(point.sizes, self.results, strict=True)]).sum(
+            dim=0
+        )
 
 
 class Engine:
@@ -104,6 +112,7 @@ class Engine:
 
     def __init__(self, networks: Sequence[Network], errors: PassErrors, dtype: torch.dtype = torch.float32) -> None:
         self.exact, self.errors, self.dtype = Stack.of(networks, torch.float64), errors, dtype
+        self._compiled = fits(self.exact)
 
     @cached_property
     def quick(self) -> Stack:
@@ -111,8 +120,12 @@ class Engine:
         return Stack.of(self.exact.networks, self.dtype)
 
     @cached_property
+    def _prover(self) -> Prover | None:
+        return Prover(self.exact, self.errors) if self._compiled else None
+
+    @cached_property
     def _kernel(self) -> Kernel | None:
-        return Kernel(self.quick) if Kernel.fits(self.quick) else None
+        return Kernel(self.quick) if self._compiled and self.dtype == torch.float32 else None
 
     def ground(self, region: Region) -> Ground:
         """The boxes of a region, a row each."""
@@ -145,21 +158,57 @@ class Engine:
 
         A proof whatever the numbers are: they are brought into their sets, and the rounding error is bounded.
         """
-        stack, objective = self.exact, task.objective(torch.float64)
-        neurons = stack.neurons(*(side[:, : stack.width].double() for side in (task.lower, task.upper)))
-        lines = neurons.lines(neurons.allowed(numbers.double()))
-        point = objective.at(free.double().nan_to_num(0, 0, 0))
+        stack = self.exact
+        objective, lines, point = self._exactly(task, numbers, free)
         descent = stack.send_back(lines, point.forms)
         value = point.value + stack.constant(lines, descent, point.forms)
         for network, first in zip(stack.networks, descent.firsts, strict=True):
             value = value + first @ network.layers[0].bias
-        error = self.errors.of_rows(task.image, descent, point, objective.error(point) + lost(stack, lines, descent))
+        error = objective.error(point) + lost(stack, lines, descent)
+        error = error + self.errors.of_hidden(task.image, descent) + self.errors.of_results(task.image, point)
         region, index = task.ground.region, task.ground.index
         return Cut(stack.at_input(descent), value, 2 * error, region.middle[index], region.half[index])
 
     def prove(self, task: Task, numbers: Tensor, free: Tensor) -> Tensor:
         """Upper bounds `(n,)` of the rows in float64, rounded outward."""
-        return self.cut(task, numbers, free).largest()
+        objective, lines, point = self._exactly(task, numbers, free)
+        value, error = self.reached(
+            task.image, task.ground, point.forms, lines, torch.arange(len(numbers), device=free.device)
+        )
+        error = error + objective.error(point) + self.errors.of_results(task.image, point)
+        return proved(point.value + value + 2 * error)
+
+    def reached(self, image: Tensor, ground: Ground, forms: Forms, lines: Lines, line: Tensor) -> tuple[Tensor, Tensor]:
+        """What forms `(n, C)` of each network's outputs are at most over the rows' boxes, and what of that is lost by rounding, `(n,)`
+        each, in float64; image, line `(n,)`: whose errors and lines a row has."""
+        if self._prover is not None:
+            return self._prover.reached(image, ground, forms, lines, line)
+        split = [torch.split(index, ROWS) for index in (image, ground.index, line)]
+        of_forms = zip(*(torch.split(form, ROWS) for form in forms), strict=True)
+        found = [
+            self._reached(own, ground.rows(box), part, lines.of_rows(row))
+            for own, box, row, part in zip(*split, of_forms, strict=True)
+        ]
+        value, error = zip(*found, strict=True)
+        return torch.cat(value), torch.cat(error)
+
+    def _reached(self, image: Tensor, ground: Ground, forms: Forms, lines: Lines) -> tuple[Tensor, Tensor]:
+        stack, index = self.exact, ground.index
+        descent = stack.send_back(lines, forms)
+        value = stack.constant(lines, descent, forms) + reach(stack.at_input(descent), ground.region.half[index])
+        for end, first in zip(descent.firsts, ground.firsts, strict=True):
+            value = value + dot(end, first[index])
+        return value, self.errors.of_hidden(image, descent) + lost(stack, lines, descent)
+
+    def _exactly(self, task: Task, numbers: Tensor, free: Tensor) -> tuple[Objective, Lines, Point]:
+        """The objective, the lines and the objective's point in float64, whatever the numbers are: they are brought into their sets."""
+        objective = task.objective(torch.float64)
+        neurons = self.exact.neurons(*(side[:, : self.exact.width].double() for side in (task.lower, task.upper)))
+        return (
+            objective,
+            neurons.lines(neurons.allowed(numbers.double())),
+            objective.at(free.double().nan_to_num(0, 0, 0)),
+        )
 
 
 def lost(stack: Stack, lines: Lines, descent: Descent) -> Tensor:

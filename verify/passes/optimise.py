@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from verify.passes.native.constants import FIRST_DECAY, SECOND_DECAY, SMALLEST_SPREAD
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -54,10 +56,10 @@ def minimise(
         if step == schedule.steps:
             break
         rate = rates() if step == 0 else rate
-        first_moment = torch.lerp(gradient, first_moment, 0.9)
-        second_moment = torch.addcmul(second_moment * 0.99, gradient, gradient, value=0.01)
-        scale = schedule.decay**step / (1 - 0.9 ** (step + 1))
-        spread = (second_moment / (1 - 0.99 ** (step + 1))).sqrt_().add_(1e-12)
+        first_moment = torch.lerp(gradient, first_moment, FIRST_DECAY)
+        second_moment = torch.addcmul(second_moment * SECOND_DECAY, gradient, gradient, value=1 - SECOND_DECAY)
+        scale = schedule.decay**step / (1 - FIRST_DECAY ** (step + 1))
+        spread = (second_moment / (1 - SECOND_DECAY ** (step + 1))).sqrt_().add_(SMALLEST_SPREAD)
         x = torch.addcdiv(x, rate * first_moment, spread, value=-scale)
         x = torch.minimum(torch.maximum(x, low), high)
     return best, least

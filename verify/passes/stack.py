@@ -109,8 +109,7 @@ class Stack:
 
     def at_input(self, descent: Descent) -> Tensor:
         """The coefficients `(..., d)` of the input."""
-        ends = [n.layers[0].adjoint(first) for n, first in zip(self.networks, descent.firsts, strict=True)]
-        return ends[0] if len(ends) == 1 else ends[0] + ends[1]
+        return added([n.layers[0].adjoint(first) for n, first in zip(self.networks, descent.firsts, strict=True)])
 
     def send_back(self, lines: Lines, forms: Forms) -> Descent:
         """Send the coefficients `forms` `(..., C)` of each network's outputs back to the first layers' outputs."""
@@ -149,3 +148,8 @@ class Stack:
                 z = layer.forward(torch.addcmul(lifts[..., place], z, descent.slopes[..., place]))
             results.append(z)
         return hidden, results
+
+
+def added(parts: Sequence[Tensor]) -> Tensor:
+    """The sum of one part or two."""
+    return parts[0] if len(parts) == 1 else parts[0] + parts[1]

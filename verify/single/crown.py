@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from verify.network.graph import Network
-from verify.passes.bound import Engine, PassErrors, Task, lost
+from verify.passes.bound import Engine, PassErrors, Task
 from verify.passes.objective import Fixed
 from verify.passes.optimise import Schedule
-from verify.passes.stack import Stack
-from verify.region import Region, dot
+from verify.region import Region
 from verify.rounding import addends, least, pass_errors, proved
 from verify.single.interval import affine_interval, layer_inputs
 from verify.single.layers import LayerBounds
@@ -47,34 +46,26 @@ def crown_rows(network: Network, region: Region, bounds: LayerBounds, rows: Tens
 
 def upper_bound(network: Network, region: Region, bounds: LayerBounds, rows: Tensor) -> Tensor:
     """Upper bounds `(n, r)` of `rows @ outputs` over the region, rounded outward; infinite where something overflowed."""
-    return CrownPass(network, region, bounds).upper_bound(rows)
+    rows = rows.expand(len(region), *rows.shape[-2:])
+    image = torch.arange(len(region), device=rows.device).repeat_interleave(rows.shape[1])
+    return adaptive(network, region, bounds, image, rows.flatten(0, 1)).reshape(rows.shape[:2])
 
 
-class CrownPass:
-    """The backward passes of one network over regions, each of which shares its lines with all rows."""
+def adaptive(network: Network, region: Region, bounds: LayerBounds, image: Tensor, forms: Tensor) -> Tensor:
+    """Upper bounds `(m,)` of forms `(m, C)` of the outputs over the regions `image` `(m,)` by the adaptive lines; rounded outward."""
+    engine, lower, upper = _engine(network, region, bounds)
+    neurons = engine.exact.neurons(lower, upper)
+    lines, point = neurons.lines(neurons.start(lower, upper)), Fixed((forms,)).at(forms[:, :0])
+    value, error = engine.reached(image, engine.ground(region).rows(image), point.forms, lines, image)
+    return proved(value + error + engine.errors.of_results(image, point))
 
-    def __init__(self, network: Network, region: Region, bounds: LayerBounds) -> None:
-        self._stack, self._region = Stack((network,)), region
-        top = network.depth - 1
-        sides = (side[:top] for side in (bounds.lower, bounds.upper))
-        none = region.lower[:, :0]
-        self._lower, self._upper = (torch.cat((none, *side), dim=1) for side in sides)
-        errors = pass_errors(network.layers, bounds.magnitudes(network, region), self._stack.terms)
-        self._hidden, self._result = torch.cat((none, *errors[:-1]), dim=1)[:, None], errors[-1][:, None]
-        self._firsts = self._stack.firsts(region.middle)[0][:, None]
 
-    def upper_bound(self, rows: Tensor, numbers: Tensor | None = None) -> Tensor:
-        """Upper bounds `(n, r)` of rows `(r, C)` or `(n, r, C)`; numbers `(n, r, width)` of the neurons, the adaptive ones unless given."""
-        stack = self._stack
-        neurons = stack.neurons(self._lower[:, None], self._upper[:, None])
-        if numbers is None:
-            numbers = neurons.start(self._lower[:, None], self._upper[:, None])
-        lines = neurons.lines(neurons.allowed(numbers))
-        form = rows.expand(len(self._region), *rows.shape[-2:])
-        descent = stack.send_back(lines, (form,))
-        value = stack.constant(lines, descent, (form,)) + dot(descent.firsts[0], self._firsts)
-        error = dot(descent.inputs.abs(), self._hidden) + dot(form.abs(), self._result) + lost(stack, lines, descent)
-        return proved(value + self._region.reach(stack.at_input(descent)) + error)
+def _engine(network: Network, region: Region, bounds: LayerBounds) -> tuple[Engine, Tensor, Tensor]:
+    """The engine of one network, and the boxes `(n, width)` of its hidden neurons."""
+    top = network.depth - 1
+    lower, upper = (torch.cat((region.lower[:, :0], *side[:top]), dim=1) for side in (bounds.lower, bounds.upper))
+    errors = pass_errors(network.layers, bounds.magnitudes(network, region), addends((network,)))
+    return Engine((network,), PassErrors.of((errors,))), lower, upper
 
 
 def optimised_bounds(network: Network, region: Region, bounds: LayerBounds) -> LayerBounds:
@@ -96,15 +87,12 @@ def _anew(
         return bounds
     one = torch.nn.functional.one_hot(neuron, network.layers[k].outputs).to(network.dtype)
     if schedule is None:
-        # Those of an image side by side, so that they share its lines.
-        place = torch.arange(len(image), device=image.device) - torch.searchsorted(image, image)
-        rows = one.new_zeros((len(region), int(place.max()) + 1, one.shape[1]))
-        rows[image, place] = one
-        lower, upper = (side[image, place] for side in crown_rows(network.upto(k), region, bounds, rows))
-        return bounds.put(k, (image, neuron), lower, upper)
-    both = torch.cat((one, -one))
-    found = bounds_of_forms(network.upto(k), region, bounds, image.repeat(2), both, schedule)
-    return bounds.tightened(k, (image, neuron), -found[len(image) :], found[: len(image)])
+        low, high = adaptive(network.upto(k), region, bounds, image.repeat(2), torch.cat((-one, one))).chunk(2)
+        return bounds.put(k, (image, neuron), -low, high)
+    low, high = bounds_of_forms(
+        network.upto(k), region, bounds, image.repeat(2), torch.cat((-one, one)), schedule
+    ).chunk(2)
+    return bounds.tightened(k, (image, neuron), -low, high)
 
 
 def optimised_rows(network: Network, region: Region, bounds: LayerBounds, rows: Tensor) -> Tensor:
@@ -127,11 +115,8 @@ def bounds_of_forms(
 
     schedule: of the search for each form's own slopes, which ends with one rigorous pass.
     """
-    top = network.depth - 1
-    sides = (side[:top] for side in (bounds.lower, bounds.upper))
-    lower, upper = (torch.cat((region.lower[:, :0], *side), dim=1)[image] for side in sides)
-    errors = pass_errors(network.layers, bounds.magnitudes(network, region), addends((network,)))
-    engine = Engine((network,), PassErrors.of((errors,)))
+    engine, *sides = _engine(network, region, bounds)
+    lower, upper = (side[image] for side in sides)
     task = Task(image, engine.ground(region).rows(image), lower, upper, lambda dtype: Fixed((forms.to(dtype),)))
     numbers = engine.exact.neurons(lower, upper).start(lower, upper)
     found = engine.search(task, numbers.to(engine.dtype), numbers[:, :0].to(engine.dtype), schedule)

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from verify.passes.stack import Stack
+
 BASELINE = "_baseline"
 SWITCH = "FAITHKD_NATIVE"
 
@@ -54,6 +56,11 @@ def _target() -> str:
             continue
         return name
     raise ImportError("no kernel was built")
+
+
+def fits(stack: Stack) -> bool:
+    """Whether the kernels take these networks: matrices and ReLUs, on the processor."""
+    return stack.networks[0].device.type == "cpu" and stack.is_dense and library() is not None
 
 
 def address(tensor: Tensor, dtype: torch.dtype, *shape: int) -> int:

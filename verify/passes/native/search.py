@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from verify.passes.native.library import address, check_within, library
+from verify.passes.native import library as native
+from verify.passes.native.constants import MOST_CLASSES
+from verify.passes.native.library import address, check_within
 from verify.passes.objective import Fixed, Objective
 from verify.passes.optimise import Schedule
 from verify.passes.stack import Stack
@@ -16,7 +18,6 @@ from verify.passes.stack import Stack
 if TYPE_CHECKING:
     from verify.passes.bound import Task
 
-MOST_CLASSES = 10
 POINTER, COUNT, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 
 
@@ -77,12 +78,6 @@ class Kernel:
         self._layout = Layout(stack)
         self._results = [network.classes for network in stack.networks]
 
-    @staticmethod
-    def fits(stack: Stack) -> bool:
-        """Whether there is a kernel for these networks: matrices and ReLUs, on the processor, in float32."""
-        usable = stack.networks[0].device.type == "cpu" and stack.dtype == torch.float32
-        return usable and stack.is_dense and library() is not None
-
     def knows(self, objective: Objective) -> bool:
         """Whether it can search for this objective: fixed forms, or the softmaxes of at most ten classes."""
         return isinstance(objective, Fixed) or (objective.compiled is not None and self._results[0] <= MOST_CLASSES)
@@ -126,7 +121,7 @@ class Kernel:
         own = (1.0,) * 4 if objective.compiled is None else objective.compiled.rates
         rates = [schedule.slopes, schedule.multipliers, *(schedule.objective * rate for rate in own)]
         steps, rows = Steps(schedule.steps, schedule.decay, *rates), RowArrays(n, columns, *given)
-        kernels = library()
+        kernels = native.library()
         assert kernels is not None
         pointers = [ctypes.byref(t) for t in (networks, rows, steps)]
         if kernels.search_rows(*pointers, int(forms is None), ctypes.byref(arrays)):

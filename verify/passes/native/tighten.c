@@ -5,25 +5,9 @@
        constant + mu offset + sum_m radius_m |t_m + mu g_m|
    is proved, t the variable's coefficients at the input and g the cut's; offset: the cut at the center of the region, less the level. */
 
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-
-#include "vectors.h"
-
-#define LANES (REGISTER / (int)sizeof(double))
-#define EVALUATIONS 5
-#define SAMPLE 256
-
-typedef double vd __attribute__((vector_size(REGISTER)));
-typedef int64_t vl __attribute__((vector_size(REGISTER)));
-
-/* Networks side by side; turned [inputs][firsts]: their first layers, transposed, the inputs in mixed order, like every input below. */
-struct stacked {
-    int64_t count, depth, width, firsts, inputs, classes;
-    const int64_t *sizes;
-    const double *weights, *biases, *turned;
-};
+#define REAL double
+#define WHOLE int64_t
+#include "lanes.h"
 
 struct regions {
     const double *middle, *radius, *errors; /* [images][firsts], [images][inputs], [images][all outputs]: rounding, see rounding.py */
@@ -36,10 +20,6 @@ struct cuts {
     const double *coefficients, *offset, *slack; /* [n][inputs], [n], [n] */
     float *lower, *upper;                        /* [n][columns], narrowed in place */
 };
-
-static inline vd all(double x) { return (vd){0} + x; }
-static inline vd pick(vl mask, vd a, vd b) { return (vd)((mask & (vl)a) | (~mask & (vl)b)); }
-static inline vd size_of(vd a) { return (vd)((vl)a & 0x7fffffffffffffff); }
 
 static float rounded_up(double x) {
     float y = (float)x;
@@ -54,7 +34,7 @@ struct lines {
 static void relax(const struct lines *lines, int64_t j, double low, double high) {
     lines->intercept[j] = 0;
     lines->above[j] = lines->below[j] = low >= 0;
-    if (low < 0 && high > 0) {
+    if (!(low >= 0 || high <= 0)) { /* what is not a number gives lines that are none */
         double slope = high / (high - low), left = -slope * low, right = high - slope * high;
         lines->above[j] = slope;
         lines->below[j] = high > -low;
@@ -70,16 +50,16 @@ struct sought {
 };
 
 struct scratch {
-    vd *a, *c, *t;
+    reals *a, *c, *t;
     double *weighted;
 };
 
 /* Send the variables' coefficients back to the first layer's outputs, in scratch->a; returns the constant and adds the rounding error. */
-static vd descend(
+static reals descend(
     const struct lines *lines, const struct sought *sought, int64_t label, int64_t layer, const int64_t *sizes, const double *weights,
-    const double *biases, const double *errors, double relative, struct scratch *s, vd *error
+    const double *biases, const double *errors, double relative, struct scratch *s, reals *error
 ) {
-    vd constant = all(0), *a = s->a, *c = s->c;
+    reals constant = all(0), *a = s->a, *c = s->c;
     const double *w = weights;
     int64_t output = 0, neuron = 0;
     for (int64_t k = 0; k < layer; k++) w += sizes[k] * sizes[k + 1], output += sizes[k], neuron += sizes[k];
@@ -95,7 +75,7 @@ static vd descend(
         neuron -= fewer;
         for (int64_t m = 0; m < fewer; m++) c[m] = all(0);
         for (int64_t i = 0; i < size; i++) {
-            vd factor = a[i];
+            reals factor = a[i];
             int64_t any = 0;
             for (int lane = 0; lane < LANES; lane++) any |= factor[lane] != 0;
             if (!any) continue;
@@ -103,9 +83,9 @@ static vd descend(
             *error += size_of(factor) * errors[output + i];
             for (int64_t m = 0; m < fewer; m++) c[m] += factor * w[i * fewer + m];
         }
-        vd lifted = all(0);
+        reals lifted = all(0);
         for (int64_t m = 0; m < fewer; m++) {
-            vl rising = c[m] > 0;
+            wholes rising = c[m] > 0;
             int64_t j = neuron + m;
             lifted += pick(rising, c[m] * lines->intercept[j], all(0));
             a[m] = c[m] * pick(rising, all(lines->above[j]), all(lines->below[j]));
@@ -118,65 +98,65 @@ static vd descend(
 }
 
 /* The coefficients of all inputs, times their radius. */
-static void reach_inputs(const struct stacked *net, const vd *a, int64_t first, int64_t size, const double *radius, vd *t) {
+static void reach_inputs(const struct networks *net, const reals *a, int64_t first, int64_t size, const double *radius, reals *t) {
     int64_t m = 0;
     for (; m + 4 <= net->inputs; m += 4) {
         const double *w = net->turned + m * net->firsts + first;
         const double *w1 = w + net->firsts, *w2 = w1 + net->firsts, *w3 = w2 + net->firsts;
-        vd t0 = all(0), t1 = t0, t2 = t0, t3 = t0;
+        reals t0 = all(0), t1 = t0, t2 = t0, t3 = t0;
         for (int64_t i = 0; i < size; i++) t0 += a[i] * w[i], t1 += a[i] * w1[i], t2 += a[i] * w2[i], t3 += a[i] * w3[i];
         t[m] = t0 * radius[m], t[m + 1] = t1 * radius[m + 1], t[m + 2] = t2 * radius[m + 2], t[m + 3] = t3 * radius[m + 3];
     }
     for (; m < net->inputs; m++) {
-        vd sum = all(0);
+        reals sum = all(0);
         for (int64_t i = 0; i < size; i++) sum += a[i] * net->turned[m * net->firsts + first + i];
         t[m] = sum * radius[m];
     }
 }
 
 /* Multipliers near the best, by regula falsi on the slope of the bound, estimated on the first SAMPLE inputs. */
-static vd multipliers(const vd *t, const double *weighted, int64_t inputs, double reach, double offset) {
+static reals multipliers(const reals *t, const double *weighted, int64_t inputs, double reach, double offset) {
     int64_t some = inputs < SAMPLE ? inputs : SAMPLE;
     double share = (double)inputs / (double)some;
-    vd total = all(0), at_low = all(0);
+    reals total = all(0), at_low = all(0);
     for (int64_t m = 0; m < some; m++) {
         total += size_of(t[m]);
         at_low += pick(t[m] > 0, all(weighted[m]), all(-weighted[m]));
     }
     at_low = at_low * share + offset;
-    vl useful = at_low < 0;
-    vd low = all(0), high = 4 * total / (reach > 1e-30 ? reach : 1e-30), at_high = all(reach * share + offset), part;
+    wholes useful = at_low < 0;
+    reals low = all(0), high = 4 * total / (reach > 1e-30 ? reach : 1e-30), at_high = all(reach * share + offset), part;
     for (int k = 0; k < EVALUATIONS; k++) {
         part = at_low / (at_low - at_high);
         part = k == 0 ? all(0.1) : pick(part < 0.1, all(0.1), pick(part > 0.9, all(0.9), part));
-        vd mu = low + (high - low) * part, slope = all(0);
+        reals mu = low + (high - low) * part, slope = all(0);
         for (int64_t m = 0; m < some; m++) slope += pick(t[m] + mu * weighted[m] > 0, all(weighted[m]), all(-weighted[m]));
         slope = slope * share + offset;
-        vl falling = slope < 0;
+        wholes falling = slope < 0;
         low = pick(falling, mu, low), at_low = pick(falling, slope, at_low);
         high = pick(falling, high, mu), at_high = pick(falling, at_high, slope);
     }
     part = at_low / (at_low - at_high);
-    vd mu = low + (high - low) * pick(part > 0, pick(part < 1, part, all(1)), all(0));
+    reals mu = low + (high - low) * pick(part > 0, pick(part < 1, part, all(1)), all(0));
     return pick(useful & (mu < INFINITY), mu, all(0));
 }
 
 /* Bound the variables of one layer and narrow the row's boxes at `columns`. */
 static void narrow(
-    const struct stacked *net, const struct regions *regions, struct cuts *cuts, int64_t row, const struct sought *sought, const int64_t *columns,
+    const struct networks *net, const struct regions *regions, struct cuts *cuts, int64_t row, const struct sought *sought, const int64_t *columns,
     const struct lines *lines, int64_t label, int64_t layer, const int64_t *sizes, const double *weights, const double *biases, int64_t first,
     int64_t outputs, double reach, struct scratch *s
 ) {
     int64_t image = cuts->image[row], all_outputs = 0;
     for (int64_t k = 0; k < net->count * net->depth; k++) all_outputs += net->sizes[k];
     const double *errors = regions->errors + image * all_outputs + outputs, *middle = regions->middle + image * net->firsts + first;
-    vd error = all(regions->tiny);
-    vd constant = descend(lines, sought, label, layer, sizes, weights, biases, errors, regions->relative, s, &error);
+    reals error = all(regions->tiny);
+    reals constant = descend(lines, sought, label, layer, sizes, weights, biases, errors, regions->relative, s, &error);
     for (int64_t i = 0; i < sizes[0]; i++) constant += s->a[i] * middle[i], error += size_of(s->a[i]) * errors[i];
     reach_inputs(net, s->a, first, sizes[0], regions->radius + image * net->inputs, s->t);
-    vd mu = multipliers(s->t, s->weighted, net->inputs, reach, cuts->offset[row]), value = all(0);
+    reals mu = multipliers(s->t, s->weighted, net->inputs, reach, cuts->offset[row]), value = all(0);
     for (int64_t m = 0; m < net->inputs; m++) value += size_of(s->t[m] + mu * s->weighted[m]);
-    vd bound = constant + mu * cuts->offset[row] + value + 2 * error + mu * cuts->slack[row];
+    reals bound = constant + mu * cuts->offset[row] + value + 2 * error + mu * cuts->slack[row];
     for (int lane = 0; lane < sought->count; lane++) {
         if (!isfinite(bound[lane])) continue; /* what overflowed proves nothing */
         float *low = cuts->lower + row * cuts->columns + columns[lane], *high = cuts->upper + row * cuts->columns + columns[lane];
@@ -186,11 +166,11 @@ static void narrow(
 }
 
 /* Narrow the boxes of all rows, layer after layer, each relaxed with the boxes just found. Returns 0, or 1 when memory is short. */
-int tighten_rows(const struct stacked *net, const struct regions *regions, struct cuts *cuts) {
+int tighten_rows(const struct networks *net, const struct regions *regions, struct cuts *cuts) {
     int64_t widest = 0;
     for (int64_t k = 0; k < net->count * net->depth; k++)
         if (net->sizes[k] > widest) widest = net->sizes[k];
-    vd *memory = aligned_alloc(sizeof(vd), (size_t)(2 * widest + net->inputs) * sizeof(vd));
+    reals *memory = aligned_alloc(sizeof(reals), (size_t)(2 * widest + net->inputs) * sizeof(reals));
     double *numbers = malloc((size_t)(3 * net->width + net->inputs + 1) * sizeof(double));
     if (!memory || !numbers) {
         free(memory), free(numbers);

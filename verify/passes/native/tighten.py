@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from verify.passes.ground import Ground
-from verify.passes.native.library import address, check_within, library
+from verify.passes.native import library as native
+from verify.passes.native.library import address, check_within
 from verify.passes.native.search import COUNT, POINTER, Layout
 from verify.passes.stack import Stack
 from verify.region import dot
@@ -51,11 +52,6 @@ class Tightener:
             start += width
         self._errors = torch.cat(parts, dim=1)
 
-    @staticmethod
-    def fits(stack: Stack) -> bool:
-        """Whether there is a kernel: for matrices and ReLUs, on the processor."""
-        return stack.networks[0].device.type == "cpu" and stack.is_dense and library() is not None
-
     def tighten(
         self, subproblems: Subproblems, label: Tensor | None, ground: Ground, cut: Cut, level: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -93,7 +89,7 @@ class Tightener:
             (lower, torch.float32, (n, columns)), (upper, torch.float32, (n, columns)),
         )  # fmt: skip
         cuts = Cuts(n, columns, *(address(tensor, kind, *shape) for tensor, kind, shape in given))
-        kernels = library()
+        kernels = native.library()
         assert kernels is not None
         if kernels.tighten_rows(*(ctypes.byref(t) for t in (self._layout.networks, regions, cuts))):
             raise MemoryError("the compiled tightening could not allocate its scratch space")
