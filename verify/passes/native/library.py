@@ -7,6 +7,7 @@ import importlib
 import os
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,20 +64,36 @@ def fits(stack: Stack) -> bool:
     return stack.networks[0].device.type == "cpu" and stack.is_dense and library() is not None
 
 
-def address(tensor: Tensor, dtype: torch.dtype, *shape: int) -> int:
-    """Where a kernel finds the numbers of a tensor. Raises `TypeError` unless they are what it takes them for."""
-    if tensor.dtype != dtype or tensor.shape != shape or not tensor.is_contiguous() or tensor.device.type != "cpu":
-        raise TypeError(
-            f"a kernel takes a contiguous {dtype} tensor of shape {shape} on the processor, "
-            f"but was given {tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"
-        )
-    return tensor.data_ptr()
+class Given:
+    """What one call of a kernel is given: it keeps the tensors whose numbers the kernel reads, and checks that they are what it takes
+    them for."""
+
+    def __init__(self) -> None:
+        self._kept: list[Tensor] = []
+
+    def numbers(self, tensor: Tensor, dtype: torch.dtype, *shape: int) -> int:
+        """Where a kernel finds a tensor's numbers. Raises `TypeError` unless it has this type and shape and is on the processor."""
+        if tensor.dtype != dtype or tensor.shape != shape or tensor.device.type != "cpu":
+            raise TypeError(
+                f"a kernel takes a {dtype} tensor of shape {shape} on the processor, "
+                f"but was given {tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"
+            )
+        self._kept.append(tensor.contiguous())
+        return self._kept[-1].data_ptr()
+
+    def index(self, index: Tensor, n: int, count: int) -> int:
+        """Where it finds `n` indices. Raises `IndexError` unless every one of them is one of `count`."""
+        if len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
+            raise IndexError(f"a kernel was given the indices {int(index.min())} to {int(index.max())} of {count}")
+        return self.numbers(index, torch.int64, n)
 
 
-def check_within(index: Tensor, count: int) -> None:
-    """Raise `IndexError` unless every index is one of `count`."""
-    if len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
-        raise IndexError(f"a kernel was given the indices {int(index.min())} to {int(index.max())} of {count}")
+def call(name: str, *arguments: Any) -> None:
+    """Call a kernel. Raises `MemoryError` where it could not allocate its scratch space."""
+    kernels = library()
+    assert kernels is not None
+    if getattr(kernels, name)(*(ctypes.byref(a) if isinstance(a, ctypes.Structure) else a for a in arguments)):
+        raise MemoryError(f"the compiled {name} could not allocate its scratch space")
 
 
 def _path(name: str) -> str:

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from verify.network.activation import Lines
 from verify.passes.ground import Ground
-from verify.passes.native import library as native
-from verify.passes.native.library import address, check_within
+from verify.passes.native.library import Given, call
 from verify.passes.native.search import COUNT, POINTER, Layout
 from verify.passes.stack import Forms, Stack
 from verify.rounding import sum_rate
@@ -42,25 +41,17 @@ class Prover:
         """See `verify.passes.bound.Engine.reached`."""
         networks, n, boxes = self._layout.networks, len(image), len(ground.region)
         width, firsts, inputs = networks.width, networks.firsts, networks.inputs
-        kept, places = [], []
-        for index, count in ((line, len(lines.above)), (image, len(self._errors)), (ground.index, boxes)):
-            check_within(index, count)
-            kept.append(index.contiguous())
-            places.append(address(kept[-1], torch.int64, n))
-        own = torch.cat(tuple(forms), dim=1)
-        for tensor, shape in (
-            (own, (n, own.shape[1])),
-            *((side, (len(lines.above), width)) for side in (lines.above, lines.intercept, lines.below, lines.multiplier)),
-            (self._errors, (len(self._errors), width)),
-            (torch.cat(ground.firsts, dim=1), (boxes, firsts)),
-            (ground.region.half, (boxes, inputs)),
-        ):  # fmt: skip
-            kept.append(tensor.contiguous())
-            places.append(address(kept[-1], torch.float64, *shape))
-        value, error = own.new_empty(n), own.new_empty(n)
-        arrays = Arrays(n, sum_rate(self._stack.terms), *places, value.data_ptr(), error.data_ptr())
-        kernels = native.library()
-        assert kernels is not None
-        if kernels.prove_rows(ctypes.byref(networks), ctypes.byref(arrays)):
-            raise MemoryError("the compiled passes could not allocate their scratch space")
-        return value, error
+        own, result = torch.cat(tuple(forms), dim=1), torch.empty((2, n), dtype=torch.float64)
+        given, of_lines = Given(), (lines.above, lines.intercept, lines.below, lines.multiplier)
+        arrays = Arrays(
+            n, sum_rate(self._stack.terms),
+            given.index(line, n, len(lines.above)), given.index(image, n, len(self._errors)), given.index(ground.index, n, boxes),
+            given.numbers(own, torch.float64, n, own.shape[1]),
+            *(given.numbers(side, torch.float64, len(lines.above), width) for side in of_lines),
+            given.numbers(self._errors, torch.float64, len(self._errors), width),
+            given.numbers(torch.cat(ground.firsts, dim=1), torch.float64, boxes, firsts),
+            given.numbers(ground.region.half, torch.float64, boxes, inputs),
+            *(row.data_ptr() for row in result),
+        )  # fmt: skip
+        call("prove_rows", networks, arrays)
+        return result[0], result[1]

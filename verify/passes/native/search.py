@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from verify.passes.native import library as native
 from verify.passes.native.constants import MOST_CLASSES
-from verify.passes.native.library import address, check_within
+from verify.passes.native.library import Given, call
 from verify.passes.objective import Fixed, Objective
 from verify.passes.optimise import Schedule
 from verify.passes.stack import Stack
@@ -86,44 +85,31 @@ class Kernel:
         self, task: Task, objective: Objective, start: tuple[Tensor, Tensor], schedule: Schedule
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, tuple[Tensor, ...], Tensor]:
         """What `verify.passes.bound.Found` holds, from the neurons' and the objective's numbers in `start`."""
-        networks, numbers, ground = self._layout.networks, start[0], task.ground
-        n, boxes = len(numbers), len(ground.region)
+        networks, numbers, ground, given = self._layout.networks, start[0], task.ground, Given()
+        n, boxes, known = len(numbers), len(ground.region), objective.compiled
         columns, width, inputs = task.lower.shape[1], networks.width, networks.inputs
-        forms = torch.cat(objective.at(start[1]).forms, dim=1).contiguous() if objective.compiled is None else None
-        least = width if forms is not None else width + 2 * networks.classes + 2
+        least = width if known is None else width + 2 * networks.classes + 2
         if columns < least:
             raise TypeError(f"a kernel needs {least} bounds a row, but was given {columns}")
-        check_within(ground.index, boxes)
-        kept = [ground.index.contiguous()]
-        given: list[int | None] = [address(kept[0], torch.int64, n)]
-        if objective.compiled is None:
-            given += [None, None]
-        else:
-            for index, count in ((objective.compiled.label, networks.classes), (objective.compiled.sign, 2)):
-                check_within(index, count)
-                kept.append(index.contiguous())
-                given.append(address(kept[-1], torch.int64, n))
-        for tensor, shape in (
-            (task.lower.float(), (n, columns)), (task.upper.float(), (n, columns)), (ground.middle, (boxes, networks.firsts)),
-            (ground.half, (boxes, inputs)),
-        ):  # fmt: skip
-            kept.append(tensor.contiguous())
-            given.append(address(kept[-1], torch.float32, *shape))
+        rows = RowArrays(
+            n, columns,
+            given.index(ground.index, n, boxes),
+            None if known is None else given.index(known.label, n, networks.classes),
+            None if known is None else given.index(known.sign, n, 2),
+            *(given.numbers(side.float(), torch.float32, n, columns) for side in (task.lower, task.upper)),
+            given.numbers(ground.middle, torch.float32, boxes, networks.firsts),
+            given.numbers(ground.half, torch.float32, boxes, inputs),
+        )  # fmt: skip
         found, free = (t.clone(memory_format=torch.contiguous_format) for t in start)
         value, hidden, outputs = (numbers.new_empty(shape) for shape in ((n,), (n, width), (n, width)))
         results, corner = numbers.new_empty((n, sum(self._results))), numbers.new_empty((n, inputs))
-        places = [address(found, torch.float32, n, width)]
-        if forms is None:
-            places += [address(free, torch.float32, n, 2 + 3 * networks.classes), None]  # type: ignore[list-item]
+        places: list[int | None] = [given.numbers(found, torch.float32, n, width), None, None]
+        if known is None:
+            places[2] = given.numbers(torch.cat(objective.at(free).forms, dim=1), torch.float32, n, sum(self._results))
         else:
-            places += [None, address(forms, torch.float32, n, sum(self._results))]  # type: ignore[list-item]
+            places[1] = given.numbers(free, torch.float32, n, 2 + 3 * networks.classes)
         arrays = FoundArrays(*places, *(tensor.data_ptr() for tensor in (value, hidden, outputs, results, corner)))
-        own = (1.0,) * 4 if objective.compiled is None else objective.compiled.rates
+        own = (1.0,) * 4 if known is None else known.rates
         rates = [schedule.slopes, schedule.multipliers, *(schedule.objective * rate for rate in own)]
-        steps, rows = Steps(schedule.steps, schedule.decay, *rates), RowArrays(n, columns, *given)
-        kernels = native.library()
-        assert kernels is not None
-        pointers = [ctypes.byref(t) for t in (networks, rows, steps)]
-        if kernels.search_rows(*pointers, int(forms is None), ctypes.byref(arrays)):
-            raise MemoryError("the compiled search could not allocate its scratch space")
+        call("search_rows", networks, rows, Steps(schedule.steps, schedule.decay, *rates), int(known is not None), arrays)
         return found, free, value, hidden, outputs, torch.split(results, self._results, dim=1), corner

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from verify.passes.ground import Ground
-from verify.passes.native import library as native
-from verify.passes.native.library import address, check_within
+from verify.passes.native.library import Given, call
 from verify.passes.native.search import COUNT, POINTER, Layout
 from verify.passes.stack import Stack
 from verify.region import dot
@@ -59,38 +58,31 @@ class Tightener:
 
         label: `(n,)` where both networks' differences of logits from it follow the neurons, None where there are only neurons.
         """
-        networks, region = self._layout.networks, ground.region
-        middle, half = torch.cat(ground.firsts, dim=1), region.half[:, self._order].contiguous()
-        own = bool(subproblems.layout.inputs)
-        errors = self._errors[subproblems.image].contiguous() if own else self._errors
-        boxes, inputs = len(region), networks.inputs
-        places = [
-            address(tensor, torch.float64, boxes, size)
-            for tensor, size in ((middle, networks.firsts), (half, inputs), (errors, self._errors.shape[1]))
-        ]
+        networks, region, given = self._layout.networks, ground.region, Given()
+        errors = self._errors[subproblems.image] if subproblems.layout.inputs else self._errors
+        own = torch.cat(ground.firsts, dim=1), region.half[:, self._order], errors
+        sizes = networks.firsts, networks.inputs, self._errors.shape[1]
+        places = [given.numbers(t, torch.float64, len(region), size) for t, size in zip(own, sizes, strict=True)]
         regions = Regions(*places, sum_rate(self._stack.terms), TINY)
         offset = dot(cut.coefficients, region.middle[ground.index]) + cut.constant - level
         slack = 2 * cut.error + level_error(cut.constant, level)
-        lower, upper = subproblems.lower.clone(), subproblems.upper.clone()
+        lower, upper = (
+            side.clone(memory_format=torch.contiguous_format) for side in (subproblems.lower, subproblems.upper)
+        )
         n, columns = lower.shape
-        check_within(ground.index, boxes)
+        none = torch.full_like(ground.index, -1)
         forms = 0 if label is None else 2 * networks.classes + 2
-        label = torch.full_like(ground.index, -1) if label is None else label
-        if forms:
-            check_within(label, networks.classes)
         if subproblems.layout.width != networks.width or columns < networks.width + forms:
             raise TypeError(
                 f"a kernel for {networks.width} neurons was given subproblems of {subproblems.layout.width}"
             )
-        given = (
-            (ground.index.contiguous(), torch.int64, (n,)), (label.contiguous(), torch.int64, (n,)),
-            (cut.coefficients[:, self._order].contiguous(), torch.float64, (n, inputs)),
-            (offset, torch.float64, (n,)), (slack, torch.float64, (n,)),
-            (lower, torch.float32, (n, columns)), (upper, torch.float32, (n, columns)),
+        cuts = Cuts(
+            n, columns,
+            given.index(ground.index, n, len(region)),
+            given.numbers(none, torch.int64, n) if label is None else given.index(label, n, networks.classes),
+            given.numbers(cut.coefficients[:, self._order], torch.float64, n, networks.inputs),
+            *(given.numbers(t, torch.float64, n) for t in (offset, slack)),
+            *(given.numbers(t, torch.float32, n, columns) for t in (lower, upper)),
         )  # fmt: skip
-        cuts = Cuts(n, columns, *(address(tensor, kind, *shape) for tensor, kind, shape in given))
-        kernels = native.library()
-        assert kernels is not None
-        if kernels.tighten_rows(*(ctypes.byref(t) for t in (self._layout.networks, regions, cuts))):
-            raise MemoryError("the compiled tightening could not allocate its scratch space")
+        call("tighten_rows", networks, regions, cuts)
         return lower, upper
