@@ -65,7 +65,7 @@ def agreement(
     region = Region.ball(images, eps, valid_range)
     pair = read_pair(teacher, student, region)
     classes = tuple(decided(network, region.center) for network in pair)
-    start = region.inside(image_points(region))
+    start = region.project(image_points(region))
     witness, refuted = start, _disagree(*pair, start)
     if search:
         for network, kept in zip(pair, classes, strict=True):
@@ -99,7 +99,7 @@ def robustness(
     region = Region.ball(images, eps, valid_range)
     found = read(network, region)
     labels = _labels(labels, len(region), found.classes).to(region.center.device)
-    start = region.inside(image_points(region))
+    start = region.project(image_points(region))
 
     def decides_other(points: Tensor) -> Tensor:
         decision = decided(found, points)
@@ -173,11 +173,11 @@ def margin_search(
     lower, upper = region.inner(torch.float32)
     single = network.to(dtype=torch.float32)
     found = torch.zeros(len(region), dtype=torch.bool, device=classes.device)
-    kept = region.inside(image_points(region))
+    kept = region.project(image_points(region))
 
     def observe(x: Tensor, values: Tensor) -> None:
         nonlocal found, kept
-        x = region.inside(x)
+        x = region.project(x)
         new = succeeds(x) & ~found
         kept = torch.where(new[:, None] | ~found[:, None], x, kept)
         found = found | new

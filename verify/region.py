@@ -94,7 +94,7 @@ class Region:
         )  # fmt: skip
 
     def inner(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """Corners `(n, d)` of type `dtype` inside the exact ball and the valid range, for searches; see `inside` for witnesses.
+        """Corners `(n, d)` of type `dtype` inside the exact ball and the valid range, for searches; see `project` for witnesses.
 
         Where the ball holds no number of this type, both are the nearest one.
         """
@@ -114,7 +114,7 @@ class Region:
         nearest = self.center.to(dtype)
         return torch.where(low > high, nearest, low), torch.where(low > high, nearest, high)
 
-    def inside(self, points: Tensor) -> Tensor:
+    def project(self, points: Tensor) -> Tensor:
         """Inputs `(n, d)` float64 of the exact ball and the valid range, as near as can be to `points`; float32 ones of `inner` stay."""
         return torch.clamp(points.double(), *self._corners)
 
@@ -122,7 +122,7 @@ class Region:
     def _corners(self) -> tuple[Tensor, Tensor]:
         return self.inner(torch.float64)
 
-    def samples(self, count: int) -> Tensor:
+    def sample(self, count: int) -> Tensor:
         """`count` inputs `(count, d)` float32, of one region after the other: uniform ones and corners in turn."""
         generator = torch.Generator().manual_seed(0)
         lower, upper = (side[torch.arange(count) % len(self)].cpu() for side in self.inner(torch.float32))
@@ -140,11 +140,11 @@ class Region:
         """Their half widths `(n, d)`."""
         return (self.upper - self.lower) / 2
 
-    def reach(self, coefficients: Tensor) -> Tensor:
-        """The largest `coefficients . (x - middle)`, `(n, ...)`, over each region; coefficients `(n, ..., d)`."""
-        return reach(coefficients, self.half)
+    def support(self, coefficients: Tensor) -> Tensor:
+        """The largest `coefficients . x`, `(n, r)`, over each region; coefficients `(n, r, d)`."""
+        return dot(coefficients, self.middle[:, None]) + reach(coefficients, self.half[:, None])
 
-    def parts(self, index: Tensor, low: Tensor, high: Tensor) -> Region:
+    def split(self, index: Tensor, low: Tensor, high: Tensor) -> Region:
         """Boxes `(m, d)` within the regions `index` `(m,)`, from shares of their half widths from -1 to 1, rounded outward."""
         lower, upper = self.lower[index], self.upper[index]
         ends = part_of_box(lower, upper, low, up=False), part_of_box(lower, upper, high, up=True)
@@ -157,13 +157,11 @@ class Region:
 
 
 def reach(coefficients: Tensor, half: Tensor) -> Tensor:
-    """`sum_i |coefficients_i| half_i`, `(n, ...)`, of `(n, ..., d)` and `(n, d)`."""
-    return torch.matmul(coefficients.abs(), half[:, :, None]).squeeze(-1) if coefficients.ndim > 2 else dot(
-        coefficients.abs(), half
-    )  # fmt: skip
+    """The largest `coefficients . (x - middle)` over boxes, `(...)`, of half widths `(..., d)`."""
+    return dot(coefficients.abs(), half)
 
 
-def offset(coefficients: Tensor, half: Tensor) -> Tensor:
+def corner(coefficients: Tensor, half: Tensor) -> Tensor:
     """The corners `(n, d)`, less the middle, where `coefficients . x` is largest."""
     return torch.copysign(half, coefficients)
 

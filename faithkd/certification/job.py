@@ -163,7 +163,7 @@ def _read(request: Request, pair: tuple[Network, Network], dataset: Dataset, sca
     region = verify.Region.ball(
         dataset.images, max(request.eps) * scale, valid_range=dataset.valid_range if request.clip else None
     )
-    points = region.samples(POINTS)
+    points = region.sample(POINTS)
     teacher, student = (ReluNetwork.from_module(model, dataset.image_shape, points) for model in pair)
     return teacher, student
 

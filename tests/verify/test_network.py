@@ -294,7 +294,7 @@ def test_points_outside_the_unit_box_are_looked_at() -> None:
     ReluNetwork.from_module(module, (4,))
     far = Region.ball(torch.full((1, 4), 20.0), 1.0, None)
     with pytest.raises(Unsupported, match="something else when it is run"):
-        ReluNetwork.from_module(module, (4,), far.samples(POINTS))
+        ReluNetwork.from_module(module, (4,), far.sample(POINTS))
     with pytest.raises(Unsupported, match="something else when it is run"):
         verify.faithfulness(mlp(), module, torch.full((1, 4), 20.0), 1.0, valid_range=None, method="crown")
 

@@ -24,7 +24,7 @@ class Incumbent:
     @classmethod
     def of(cls, networks: tuple[Network, Network], measure: Measure, region: Region, points: Tensor) -> Incumbent:
         """Points `(n, d)`, one an image, brought into their regions."""
-        points = region.inside(points)
+        points = region.project(points)
         assert bool(region.contains(points).all()), "a witness lies outside its region"
         return cls(attained(networks, measure, points).amax(dim=1).clamp(min=0), points)
 

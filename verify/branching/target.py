@@ -101,7 +101,7 @@ class Attained:
         if not hopeful.any():
             return
         image = image[hopeful]
-        points = joint.region[image].inside(points[hopeful])
+        points = joint.region[image].project(points[hopeful])
         exact = attained(joint.problem.networks, joint.measure, points).amax(dim=1)
         for k in exact.argsort():
             if exact[k] > self.attained[image[k]]:

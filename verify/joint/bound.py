@@ -54,7 +54,7 @@ class JointBound:
             return self._whole.rows(subproblems.image)
         shares = self.layout.shares
         low, high = (side[:, shares].double() for side in (subproblems.lower, subproblems.upper))
-        region = self.region.parts(subproblems.image, low, high)
+        region = self.region.split(subproblems.image, low, high)
         return self.engine.ground(region)
 
     def start(self, subproblems: Subproblems) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ Module = nn.Module | Network
 
 def read(network: Module, region: Region) -> Network:
     """What a network computes, held against it at points of the region. Raises `Unsupported` where that cannot be read."""
-    points = region.samples(POINTS) if isinstance(network, nn.Module) else None
+    points = region.sample(POINTS) if isinstance(network, nn.Module) else None
     found = ReluNetwork.from_module(network, region.shape, points)
     check_network(found)
     if found.input_size != region.center.shape[1]:

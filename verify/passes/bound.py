@@ -19,7 +19,7 @@ from verify.passes.native.search import Kernel
 from verify.passes.objective import Objective, Point
 from verify.passes.optimise import Schedule, minimise
 from verify.passes.stack import Descent, Forms, Stack
-from verify.region import Region, dot, offset, reach
+from verify.region import Region, corner, dot, reach
 from verify.rounding import proved, sum_error
 
 # Rows that are passed back at once in float64, so that they stay in a core's cache.
@@ -234,7 +234,7 @@ class Evaluation:
         free, lines = x[:, width:], self.neurons.lines(x[:, :width])
         point = self._objective.at(free)
         descent = stack.send_back(lines, point.forms)
-        self.corner = offset(stack.at_input(descent), self._half)
+        self.corner = corner(stack.at_input(descent), self._half)
         firsts = [
             middle + network.layers[0].linear(self.corner)
             for middle, network in zip(self._middle, stack.networks, strict=True)

@@ -48,4 +48,4 @@ def lagrangian_bound(
         error = error + sum_error(((current.abs() + outputs.abs()) * reach).sum(-1), terms)
         error = error + dot(current.abs(), rounding[k])
     at_input = layers[0].adjoint(current)
-    return proved(value + dot(at_input, region.middle[:, None]) + region.reach(at_input) + error)
+    return proved(value + region.support(at_input) + error)

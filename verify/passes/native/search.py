@@ -111,5 +111,7 @@ class Kernel:
         arrays = FoundArrays(*places, *(tensor.data_ptr() for tensor in (value, hidden, outputs, results, corner)))
         own = (1.0,) * 4 if known is None else known.rates
         rates = [schedule.slopes, schedule.multipliers, *(schedule.objective * rate for rate in own)]
-        call("search_rows", networks, rows, Steps(schedule.steps, schedule.decay, *rates), int(known is not None), arrays)
+        call(
+            "search_rows", networks, rows, Steps(schedule.steps, schedule.decay, *rates), int(known is not None), arrays
+        )
         return found, free, value, hidden, outputs, torch.split(results, self._results, dim=1), corner
