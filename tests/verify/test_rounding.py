@@ -1,6 +1,5 @@
 """Bounds against exact rational arithmetic: weights from 1e-8 to 1e8, cancelling sums, and every sum at the limit of its budget."""
 
-import random
 import re
 from fractions import Fraction
 from itertools import product
@@ -11,6 +10,7 @@ import torch
 
 import verify
 from tests.verify.problems import KERNELS, problem_of
+from tests.verify.rationals import awkward, awkward_network, exact_logits, exponential
 from verify import Region, ReluNetwork
 from verify.attained.replay import logits_at
 from verify.branching.neurons import NeuronProblems
@@ -24,36 +24,6 @@ from verify.network import read_pair
 from verify.single.crown import crown_bounds, crown_rows
 from verify.single.interval import interval_bounds
 from verify.single.lagrangian import lagrangian_bound
-
-
-def awkward(rows: int, columns: int, seed: int) -> torch.Tensor:
-    """Float32 numbers of wildly different sizes, many of which nearly cancel."""
-    source = random.Random(seed)
-    values = [
-        source.choice((-1, 1)) * source.uniform(1, 10) * 10.0 ** source.randint(-8, 7) for _ in range(rows * columns)
-    ]
-    values[1::2] = [-value * (1 + 2.0 ** -source.randint(8, 22)) for value in values[: len(values) - len(values) // 2]][
-        : len(values[1::2])
-    ]
-    return torch.tensor(values, dtype=torch.float32).reshape(rows, columns).double()
-
-
-def awkward_network(sizes: list[int], seed: int) -> ReluNetwork:
-    pairs = list(zip(sizes[1:], sizes[:-1], strict=True))
-    biases = tuple(awkward(1, rows, seed + 50 + k)[0] for k, (rows, _) in enumerate(pairs))
-    weights = tuple(awkward(rows, columns, seed + k) for k, (rows, columns) in enumerate(pairs))
-    return ReluNetwork(weights, biases, tuple(torch.zeros_like(bias) for bias in biases))
-
-
-def exact_logits(network: ReluNetwork, point: list[Fraction]) -> list[Fraction]:
-    values = point
-    for k in range(network.depth):
-        values = values if k == 0 else [max(value, Fraction(0)) for value in values]
-        values = [
-            sum((Fraction(w) * v for w, v in zip(row, values, strict=True)), Fraction(b))
-            for row, b in zip(network.weights[k].tolist(), network.biases[k].tolist(), strict=True)
-        ]
-    return values
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -100,22 +70,6 @@ def test_replay_encloses_the_exact_logits(seed: int) -> None:
         exact_logits(network, [Fraction(x) for x in point[0].tolist()]), lower[0], upper[0], strict=True
     ):
         assert Fraction(low.item()) <= exact <= Fraction(high.item())
-
-
-def exponential(x: Fraction) -> tuple[Fraction, Fraction]:
-    """Rational bounds of exp(x), by its series at x / 2^k and squaring; relative width below 1e-25."""
-    halvings = max(0, (abs(x.numerator) // x.denominator).bit_length()) + 8
-    small = x / 2**halvings
-    term, total = Fraction(1), Fraction(1)
-    for n in range(1, 30):
-        term = term * small / n
-        total += term
-    total = Fraction(round(total * 2**200), 2**200)
-    for _ in range(halvings):
-        total = total * total
-        shift = 220 - total.numerator.bit_length() + total.denominator.bit_length()
-        total = Fraction(round(total * Fraction(2) ** shift)) / Fraction(2) ** shift
-    return total * (1 - Fraction(1, 10**25)), total * (1 + Fraction(1, 10**25))
 
 
 @pytest.mark.parametrize("differences", [[0.1, -3.0], [700.0, 1.0], [-40.0, -45.5], [1e-17, -1e-17], [36.7, -800.0]])

@@ -9,8 +9,8 @@ import torch
 import verify
 from tests.support import confidences_difference, grid, random_network, samples
 from tests.verify.problems import every_query, label_and_sign, problem_of, query_values
-from tests.verify.test_rounding import awkward_network, exact_logits, exponential
-from verify import Region, ReluNetwork
+from tests.verify.rationals import awkward_network, exact_difference
+from verify import Region
 from verify.joint.bound import JointBound
 from verify.measures.head import Boxes, Head, conjugate, in_order
 from verify.passes.bound import Evaluation
@@ -151,22 +151,6 @@ def test_an_imitator_is_seen_through_the_shared_input() -> None:
         verify.faithfulness(network, network, images, 0.05, method=m).faithub for m in ("joint", "alpha-crown")
     )
     assert joint < 0.4 * alone
-
-
-def exact_difference(
-    teacher: ReluNetwork, student: ReluNetwork, point: list[Fraction], label: int
-) -> tuple[Fraction, Fraction]:
-    """Rational bounds of `p_t,label - p_s,label` at a point."""
-    bounds = []
-    for network in (teacher, student):
-        logits = exact_logits(network, point)
-        # Beyond this, a confidence is 0 or 1 to within 1e-40.
-        differences = [max(min(z - logits[label], Fraction(100)), Fraction(-100)) for z in logits]
-        exponents = [exponential(Fraction(round(d * 2**120), 2**120)) for d in differences]
-        bounds.append(
-            (1 / sum((high for _, high in exponents), Fraction(0)), 1 / sum((low for low, _ in exponents), Fraction(0)))
-        )
-    return bounds[0][0] - bounds[1][1], bounds[0][1] - bounds[1][0]
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.verify.problems import KERNELS, every_query, label_and_sign, problem_of
-from tests.verify.test_difference import exact_difference
+from tests.verify.rationals import exact_difference
 from tests.verify.test_rounding import awkward_network
 from verify import Region, ReluNetwork
 from verify.joint.bound import JointBound
