@@ -1,5 +1,6 @@
 """Networks with awkward weights, and what they compute, in rational numbers."""
 
+import random
 from fractions import Fraction
 
 import torch
