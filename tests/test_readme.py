@@ -1,4 +1,4 @@
-"""The tables of the README and of docs/results.md are those of the recorded results, and the README's Python example runs."""
+"""The generated pages are those of the recorded results and of the embedded networks, and the README's Python example runs."""
 
 import json
 import re
@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.assets import train_pairs
 from benchmarks.measuring import curves
 from benchmarks.measuring.methods import ROWS
 from benchmarks.pages import methods, readme
 from benchmarks.pages.tables import recorded
+from faithkd.card import read_card
 from faithkd.checkpoint import find, sha256
+from faithkd.embedded import PAIRS
 from faithkd.study.markdown import markdown
 
 ROOT = Path(__file__).parent.parent
@@ -72,6 +75,11 @@ def test_the_recorded_ratios_are_below_the_papers_in_every_cell(dataset: str) ->
 def test_the_page_of_the_methods_is_of_the_recorded_rows() -> None:
     assert {row["row"] for row in recorded("methods")} == set(ROWS)
     assert methods.page() == (ROOT / "benchmarks" / "results" / "methods.md").read_text()
+
+
+def test_the_page_of_the_embedded_networks_is_of_their_cards() -> None:
+    page = find(PAIRS[0]).with_name("README.md").read_text(encoding="utf-8")
+    assert page == train_pairs.readme({name: read_card(find(name)) for name in PAIRS})
 
 
 def test_the_first_two_commands_are_make() -> None:

@@ -83,7 +83,9 @@ def five(dataset: str, epochs: int, processes: int, effort: Effort) -> Row:
 def one(dataset: str, name: str, epochs: int, folder: str, effort: Effort) -> None:
     """Train one network of the five into the folder."""
     torch.set_num_threads(1)
-    recipe = replace(recipes.load(f"{dataset}-{name}"), epochs=epochs, held_out=effort.of(5000, 100))
+    recipe = recipes.load(f"{dataset}-{name}")
+    # Of a few images the first epoch has too few steps to learn anything, unless the batches are small.
+    recipe = replace(recipe, epochs=epochs, held_out=effort.of(5000, 100), batch_size=effort.of(recipe.batch_size, 8))
     data = faithkd.data.load(f"{dataset}{effort.of('', '-sample')}", split=effort.of("train", "test"))
     out, teacher = (Path(folder) / f"{which}.safetensors" for which in (name, "teacher"))
     training.train(recipe, data, out, teacher=None if name == "teacher" else teacher, device=effort.device)
