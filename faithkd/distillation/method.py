@@ -66,8 +66,8 @@ class Method:
     """A way to train a network.
 
     loss: takes `labels` `(batch,)` and the `INPUTS` that it names by keyword, and settings, which are all other parameters and have a
-    default; returns the mean over the batch. asks: where the loss can do without an input (it has a default), the names of those that
-    it is given under some settings. adversary: None where no adversarial input is made. options: settings that training reads and the
+    default; returns the mean over the batch. asks: of the inputs that have a default, those that the loss is given under some
+    settings. adversary: None where no adversarial input is made. options: settings that training reads and the
     loss does not. teachers: how many there are to imitate, None for any number from 1. loops: the student becomes the teacher of the
     next loop; the first loop is "plain" training, or has the "teacher" that was given. Such a method's options are `loops`, and
     `later_rate`, the share of the rate in loops that start from a trained student.

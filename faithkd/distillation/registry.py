@@ -25,7 +25,8 @@ def register(method: Method) -> Method:
     unknown = sorted(set(method.needs) - set(INPUTS))
     if unknown:
         raise UserError(
-            f"the method {method.name} needs {', '.join(unknown)}, which training does not give; it gives {', '.join(INPUTS)}"
+            f"the method {method.name} needs {', '.join(unknown)}, which training does not give; it gives {', '.join(INPUTS)}, and a "
+            "setting has a default"
         )
     (TEACHERS if method.teachers == 0 and method.loops is None else METHODS)[method.name] = method
     return method
