@@ -1,25 +1,19 @@
 """The parts of the benchmark programs that turn measurements into records and figures."""
 
-import importlib
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-Row = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def load() -> Callable[[str], ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
-        yield importlib.import_module
+from benchmarks.measuring import cells, curves, methods, paper_tables
+from benchmarks.measuring.record import Record, Row, Task, matches, measure_all
+from benchmarks.pages import certifier
+from benchmarks.pages import methods as page
+from faithkd.study.paper import RADII
 
 
 def row_of(first: int, emplb: list[float], faithub: list[float], **values: Any) -> Row:
@@ -37,14 +31,12 @@ def row_of(first: int, emplb: list[float], faithub: list[float], **values: Any) 
 
 @settings(max_examples=50)
 @given(spans=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10)), max_size=8))
-def test_the_time_covered_counts_every_second_once(
-    load: Callable[[str], ModuleType], spans: list[tuple[int, int]]
-) -> None:
+def test_the_time_covered_counts_every_second_once(spans: list[tuple[int, int]]) -> None:
     seconds = {second for start, length in spans for second in range(start, start + length)}
-    assert load("cells").covered((start, start + length) for start, length in spans) == len(seconds)
+    assert cells.covered((start, start + length) for start, length in spans) == len(seconds)
 
 
-def test_a_cell_does_not_depend_on_how_it_was_cut_into_chunks(load: Callable[[str], ModuleType]) -> None:
+def test_a_cell_does_not_depend_on_how_it_was_cut_into_chunks() -> None:
     emplb, faithub = [0.1, 0.0, 0.3, 0.2], [0.2, 0.01, 0.35, 0.6]
     whole = row_of(0, emplb, faithub, seconds=4.0, cpu_seconds=4.0, status={"closed": 1, "timeout": 3})
     parts = [
@@ -53,14 +45,14 @@ def test_a_cell_does_not_depend_on_how_it_was_cut_into_chunks(load: Callable[[st
             1, emplb[1:], faithub[1:], started=1.0, seconds=3.0, cpu_seconds=3.0, status={"closed": 1, "timeout": 2}
         ),
     ]
-    one, other = load("cells").together([whole]), load("cells").together(parts)
+    one, other = cells.together([whole]), cells.together(parts)
     assert other == pytest.approx(one)
     assert one["faithub_ratio"] == pytest.approx(sum(faithub) / sum(emplb))
     assert one["closed"] == 0.25
     assert one["nodes_a_second"] == 3
 
 
-def test_every_method_is_compared_with_the_best_emplb_of_all(load: Callable[[str], ModuleType]) -> None:
+def test_every_method_is_compared_with_the_best_emplb_of_all() -> None:
     shared = {"gap": 0.01, "trace": []}
     rows = [
         row_of(0, [0.1, 0.2], [0.3, 0.205], method="crown", timeout=None, **shared),
@@ -69,25 +61,25 @@ def test_every_method_is_compared_with_the_best_emplb_of_all(load: Callable[[str
         row_of(0, [0.15], [0.151], method="minlp", timeout=3.0, **shared),
         row_of(0, [0.1, 0.2], [0.158, 0.201], method="complete", timeout=9.0, gap=0.01, trace=[[0.5, 0.2, 1]]),
     ]
-    found = load("curves").curves(rows)
+    found = curves.curves(rows)
     assert [point.gap for point in found["crown"]] == pytest.approx([(0.15 + 0.005) / 2])
     assert [(point.closed, point.seconds) for point in found["minlp"]] == [(1.0, 1.0)], "a limit without all images"
     started, ended = found["complete"]
     assert (started.seconds, started.closed) == (0.25, 0.5)
     assert started.gap == pytest.approx(0.2 - 0.175)
     assert (ended.seconds, ended.closed) == (0.5, 1.0)
-    assert load("curves").ahead(found["complete"], found["minlp"]) == 0
-    assert load("curves").ahead(found["complete"], found["crown"]) == 1
+    assert curves.ahead(found["complete"], found["minlp"]) == 0
+    assert curves.ahead(found["complete"], found["crown"]) == 1
 
 
 @pytest.mark.parametrize(("goal", "seconds"), [(1, 0.5), (2, 2.0), (3, 4.0), (4, None)])
-def test_catching_up_with_the_prototype(load: Callable[[str], ModuleType], goal: int, seconds: float | None) -> None:
+def test_catching_up_with_the_prototype(goal: int, seconds: float | None) -> None:
     trace = [[0.5, 0.3, 1], [2.0, 0.2, 2], [3.0, 0.2, 2]]
     row = {"closed": 3, "cpu_seconds": 4.0, "trace": trace, "prototype_closed": goal}
-    assert load("curves").caught_up(row) == seconds
+    assert curves.caught_up(row) == seconds
 
 
-def test_the_figure_names_the_records_that_it_shows(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
+def test_the_figure_names_the_records_that_it_shows(tmp_path: Path) -> None:
     rows = [
         row_of(
             0,
@@ -102,35 +94,33 @@ def test_the_figure_names_the_records_that_it_shows(load: Callable[[str], Module
         )
         for k, method in enumerate(("crown", "complete"), 1)
     ]
-    load("curves").draw(rows, tmp_path / "figures" / "gap")
+    curves.draw(rows, tmp_path / "figures" / "gap")
     assert (tmp_path / "figures" / "gap.png").stat().st_size > 10_000
-    assert load("curves").digest(json.loads(json.dumps(rows))) in (tmp_path / "figures" / "gap.svg").read_text()
-    assert load("curves").digest(rows[:1]) not in (tmp_path / "figures" / "gap.svg").read_text()
+    assert curves.digest(json.loads(json.dumps(rows))) in (tmp_path / "figures" / "gap.svg").read_text()
+    assert curves.digest(rows[:1]) not in (tmp_path / "figures" / "gap.svg").read_text()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_stopped_benchmark_goes_on_where_it_was(
-    load: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
-    record = load("record")
-    monkeypatch.setattr(record, "RESULTS", tmp_path)
-    tasks = [record.Task({"place": k}, dict, ({"value": k * k},)) for k in range(5)]
-    first = record.measure_all(record.Record("squares"), tasks)
+def test_a_stopped_benchmark_goes_on_where_it_was(tmp_path: Path, workers: int) -> None:
+    tasks = [Task({"place": k}, dict, ({"value": k * k},)) for k in range(5)]
+    first = measure_all(Record("squares", tmp_path), tasks)
     for _ in range(2):
         next(first)
     first.close()
-    forbidden = [record.Task(task.key, time.sleep, (3600,)) for task in tasks[:2]]
-    rows = list(record.measure_all(record.Record("squares"), [*forbidden, *tasks[2:]], workers))
+    forbidden = [Task(task.key, time.sleep, (3600,)) for task in tasks[:2]]
+    rows = list(measure_all(Record("squares", tmp_path), [*forbidden, *tasks[2:]], workers))
     assert sorted((row["place"], row["value"]) for row in rows) == [(k, k * k) for k in range(5)]
-    assert len(record.Record("squares").rows) == 5
-    record.Record("squares").drop({"value": 9})
-    assert [row["place"] for row in sorted(record.Record("squares").rows, key=lambda row: row["place"])] == [0, 1, 2, 4]
+    assert len(Record("squares", tmp_path).rows) == 5
+    Record("squares", tmp_path).drop({"value": 9})
+    assert [row["place"] for row in sorted(Record("squares", tmp_path).rows, key=lambda row: row["place"])] == [
+        0,
+        1,
+        2,
+        4,
+    ]
 
 
-def test_the_readme_says_what_of_a_cell_is_recorded(
-    load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    certifier = load("readme_certifier")
+def test_the_readme_says_what_of_a_cell_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certifier, "machine_line", lambda name: "")
     chunk = row_of(
         0, [0.1, 0.2], [0.15, 0.3], dataset="mnist", student="fd", eps="0.2", workers=2, status={"timeout": 2}
@@ -157,31 +147,28 @@ def method_row(row: str, loop: int | None = None, **values: float) -> Row:
         (0.90, 0.905, "no clear difference"),
     ],
 )
-def test_what_a_paper_found_is_asked_of_the_recorded_rows(
-    load: Callable[[str], ModuleType], robust: float, early: float, answer: str
-) -> None:
+def test_what_a_paper_found_is_asked_of_the_recorded_rows(robust: float, early: float, answer: str) -> None:
     rows = [
         method_row("akd, mixing 1, robust", autoattack=robust),
         method_row("akd, mixing 1, robust, early", autoattack=early),
         method_row("at"),
     ]
-    (line,) = load("methods_page").findings(rows).splitlines()[2:]
+    (line,) = page.findings(rows).splitlines()[2:]
     assert "stopped early" in line
     shown = [cell.strip() for cell in line.split("|")][3:6]
     assert shown[:2] == [f"{rows[1]['row']} {100 * early:.1f}", f"{rows[0]['row']} {100 * robust:.1f}"]
     assert shown[2] == answer
 
 
-def test_gradients_are_found_nearer_where_their_distance_is_smaller(load: Callable[[str], ModuleType]) -> None:
+def test_gradients_are_found_nearer_where_their_distance_is_smaller() -> None:
     for distance, answer in ((0.5, "yes"), (1.5, "no")):
         rows = [method_row("kdiga", gradient_distance=distance), method_row("st")]
-        (line,) = load("methods_page").findings(rows).splitlines()[2:]
+        (line,) = page.findings(rows).splitlines()[2:]
         assert line.endswith(f"| kdiga {distance:.3f} | st 1.000 | {answer} |")
 
 
-def test_a_loop_is_a_row_of_its_own(load: Callable[[str], ModuleType]) -> None:
+def test_a_loop_is_a_row_of_its_own() -> None:
     rows = [method_row("isd-wot", 0, pgd_50=0.8), method_row("isd-wot", 1, pgd_50=0.9)]
-    page = load("methods_page")
     assert [line.split(" | ")[0] for line in page.table(rows).splitlines()[2:]] == [
         "| isd-wot, loop 0",
         "| isd-wot, loop 1",
@@ -189,8 +176,18 @@ def test_a_loop_is_a_row_of_its_own(load: Callable[[str], ModuleType]) -> None:
     assert "isd-wot, loop 1 90.0 | isd-wot, loop 0 80.0 | yes" in page.findings(rows)
 
 
-def test_every_finding_compares_rows_that_the_benchmark_has(load: Callable[[str], ModuleType]) -> None:
-    benchmark, page = load("methods"), load("methods_page")
-    known = {name for name, row in benchmark.ROWS.items() if not row.loops}
-    known |= {f"{name}, loop {loop}" for name, row in benchmark.ROWS.items() for loop in row.loops}
+def test_every_finding_compares_rows_that_the_benchmark_has() -> None:
+    known = {name for name, row in methods.ROWS.items() if not row.loops}
+    known |= {f"{name}, loop {loop}" for name, row in methods.ROWS.items() for loop in row.loops}
     assert {name for finding in page.FINDINGS for pair in finding.pairs for name in pair} <= known
+
+
+@pytest.mark.parametrize("dataset", RADII)
+def test_what_is_recorded_beside_the_paper_is_not_measured_again(dataset: str) -> None:
+    programs = paper_tables.program_tasks(dataset, list(RADII[dataset])[:3], 10.0)
+    for name, tasks in (("tables", paper_tables.table_tasks(dataset)), ("programs", programs)):
+        rows = Record(f"paper-{name}-{dataset}").rows
+        # The limit of `milp` is what was asked for.
+        keys = [task.key for task in tasks if task.key.get("method") != "milp"]
+        found = [sum(matches(row, key) for row in rows) for key in keys]
+        assert set(found) == {1}, name

@@ -1,34 +1,28 @@
-"""The tables of the README and of docs/results.md are those of the recorded results, and the README's Python example runs."""
+"""The generated pages are those of the recorded results and of the embedded networks, and the README's Python example runs."""
 
-import importlib
-import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from benchmarks.assets import train_pairs
+from benchmarks.measuring import curves
+from benchmarks.measuring.methods import ROWS
+from benchmarks.pages import methods, readme
+from benchmarks.pages.tables import recorded
+from faithkd.card import read_card
 from faithkd.checkpoint import find, sha256
+from faithkd.embedded import PAIRS
 from faithkd.study.markdown import markdown
 
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture
-def generator(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    spec = importlib.util.spec_from_file_location("readme", ROOT / "benchmarks" / "readme.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_tables_are_the_recorded_ones(generator: ModuleType) -> None:
-    texts = [page.read_text() for page in generator.PAGES]
-    assert [generator.filled(text) for text in texts] == texts
-    for name, content in generator.parts().items():
+def test_the_tables_are_the_recorded_ones() -> None:
+    texts = [page.read_text() for page in readme.PAGES]
+    assert [readme.filled(text) for text in texts] == texts
+    for name, content in readme.parts().items():
         assert sum(content in text for text in texts) == 1, f"no page has a place for {name!r}, or both have"
 
 
@@ -41,19 +35,19 @@ def test_the_records_are_of_the_embedded_networks(record: str, dataset: str) -> 
         assert networks[name] == sha256(find(f"{dataset}-{name}"))
 
 
-def test_the_certifier_is_recorded_on_the_embedded_networks(generator: ModuleType) -> None:
-    for row in importlib.import_module("tables").recorded("certifier"):
+def test_the_certifier_is_recorded_on_the_embedded_networks() -> None:
+    for row in recorded("certifier"):
         if row["what"] == "networks":
             for name in ("teacher", "sd", "ard", "rslad", "fd"):
                 assert row[name] == sha256(find(f"{row['dataset']}-{name}"))
 
 
-def test_the_figure_of_gap_against_time_is_of_the_recorded_runs(generator: ModuleType) -> None:
+def test_the_figure_of_gap_against_time_is_of_the_recorded_runs() -> None:
     figure = ROOT / "docs" / "figures" / "gap-time.svg"
-    rows = importlib.import_module("tables").recorded("gap-time")
+    rows = recorded("gap-time")
     assert figure.exists() == any(row["what"] == "curve" for row in rows)
     if figure.exists():
-        assert importlib.import_module("curves").digest(rows) in figure.read_text()
+        assert curves.digest(rows) in figure.read_text()
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
@@ -78,11 +72,14 @@ def test_the_recorded_ratios_are_below_the_papers_in_every_cell(dataset: str) ->
     assert [cell for cell, (here, paper) in ratios.items() if not 1 <= here < paper] == []
 
 
-def test_the_page_of_the_methods_is_of_the_recorded_rows(generator: ModuleType) -> None:
-    methods = importlib.import_module("methods")
-    rows = importlib.import_module("tables").recorded("methods")
-    assert {row["row"] for row in rows} == set(methods.ROWS)
-    assert methods.the_page(rows, methods.EPOCHS) == (ROOT / "benchmarks" / "results" / "methods.md").read_text()
+def test_the_page_of_the_methods_is_of_the_recorded_rows() -> None:
+    assert {row["row"] for row in recorded("methods")} == set(ROWS)
+    assert methods.page() == (ROOT / "benchmarks" / "results" / "methods.md").read_text()
+
+
+def test_the_page_of_the_embedded_networks_is_of_their_cards() -> None:
+    page = find(PAIRS[0]).with_name("README.md").read_text(encoding="utf-8")
+    assert page == train_pairs.readme({name: read_card(find(name)) for name in PAIRS})
 
 
 def test_the_first_two_commands_are_make() -> None:

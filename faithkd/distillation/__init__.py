@@ -1,4 +1,4 @@
-"""Training methods by name: one file a method, its loss a pure function of logits, its adversary as data; see `register`."""
+"""Training methods by name: one file a method or family, its loss a pure function of logits, its adversary as data; see `register`."""
 
 from faithkd.distillation.method import Adversary, Critic, Method, adversarial_objective, kl, mixed
 from faithkd.distillation.registry import METHODS, TEACHERS, find_method, register

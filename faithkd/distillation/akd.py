@@ -31,9 +31,7 @@ METHOD = Method(
     name="akd",
     summary="adversarial training on labels mixed with one teacher's outputs or an ensemble's",
     loss=loss,
-    needs=("teacher_adversarial", "student_adversarial"),
     adversary=Adversary(objective="cross-entropy", start="uniform"),
-    defaults={"mixing": 0.5, "weights": ()},
     teachers=None,
     citation="Maroto, Ortiz-Jimenez, Frossard: On the Benefits of Knowledge Distillation for Adversarial Robustness, 2022, "
     "arXiv:2203.07159",

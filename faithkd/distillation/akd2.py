@@ -32,15 +32,7 @@ METHOD = Method(
     name="akd2",
     summary="hard labels, a robust and a standard teacher at the adversarial image",
     loss=loss,
-    needs=("teacher_adversarial", "student_adversarial"),
     adversary=Adversary(objective="cross-entropy", start="uniform"),
-    defaults={
-        "label_weight": 0.25,
-        "robust_weight": 0.5,
-        "standard_weight": 0.25,
-        "temperature": 1.0,
-        "kl_reduction": "batchmean",
-    },
     teachers=2,
     citation="Chen et al.: Robust Overfitting May Be Mitigated by Properly Learned Smoothening, ICLR 2021; settings of "
     "arXiv:2106.04928",

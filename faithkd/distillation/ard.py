@@ -25,8 +25,6 @@ METHOD = Method(
     name="ard",
     summary="the student at an adversarial image imitates the teacher at the clean one",
     loss=loss,
-    needs=("teacher_clean", "student_clean", "student_adversarial"),
     adversary=Adversary(objective="cross-entropy", start="uniform"),
-    defaults={"alpha": 1.0, "temperature": 30.0, "kl_reduction": "batchmean"},
     citation="Goldblum, Fowl, Feizi, Goldstein: Adversarially Robust Distillation, AAAI 2020, arXiv:1905.09747",
 )

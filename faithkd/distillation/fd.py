@@ -25,8 +25,6 @@ METHOD = Method(
     name="fd",
     summary="both networks where they disagree the most near the image",
     loss=loss,
-    needs=("teacher_adversarial", "student_clean", "student_adversarial"),
     adversary=Adversary(objective="kl", teacher_input="adversarial", start="uniform"),
-    defaults={"alpha": 0.5, "temperature": 2.0, "kl_reduction": "batchmean"},
     citation="Lamb et al.: Faithful Knowledge Distillation, 2023, arXiv:2306.04431",
 )

@@ -58,15 +58,7 @@ METHOD = Method(
     name="igam",
     summary="input gradients that a discriminator cannot tell from the teacher's",
     loss=loss,
-    needs=(
-        "student_clean",
-        "student_clean_gradient",
-        "teacher_clean_gradient",
-        "judged_teacher",
-        "judged_student",
-    ),
     adversary=None,
-    defaults={"critic_weight": 5.0, "gradient_weight": 10.0, "iga_reduction": "batch"},
     options={"critic_every": 5, "critic_rate": 0.001},
     critic=Critic(critic, critic_loss),
     citation="Chan, Tay, Ong: What It Thinks Is Important Is Important: Robustness Transfers Through Input Gradients, CVPR 2020, "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from inspect import Parameter, signature
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -64,29 +65,44 @@ class Critic:
 class Method:
     """A way to train a network.
 
-    loss: takes what `needs` names (see `INPUTS`) and `labels` `(batch,)` by keyword, and the method's settings; returns the mean over
-    the batch. needs: the names, or a function of the settings that gives them. adversary: None where no adversarial input is
-    made. defaults: the loss's settings in the source. options: settings that training reads and the loss does not. teachers: how many there
-    are to imitate, None for any number from 1. loops: the student becomes the teacher of the next loop; the first loop is "plain"
-    training, or has the "teacher" that was given. Such a method's options are `loops`, and `later_rate`, the share of
-    the rate in loops that start from a trained student.
+    loss: takes `labels` `(batch,)` and the `INPUTS` that it names by keyword, and settings, which are all other parameters and have a
+    default; returns the mean over the batch. asks: of the inputs that have a default, those that the loss is given under some
+    settings. adversary: None where no adversarial input is made. options: settings that training reads and the
+    loss does not. teachers: how many there are to imitate, None for any number from 1. loops: the student becomes the teacher of the
+    next loop; the first loop is "plain" training, or has the "teacher" that was given. Such a method's options are `loops`, and
+    `later_rate`, the share of the rate in loops that start from a trained student.
     """
 
     name: str
     loss: Callable[..., Tensor]
-    needs: tuple[str, ...] | Callable[[Settings], tuple[str, ...]]
     adversary: Adversary | None
     citation: str
     summary: str = ""
-    defaults: Settings = field(default_factory=dict)
     options: Settings = field(default_factory=dict)
     teachers: int | None = 1
     loops: Literal["plain", "teacher"] | None = None
     critic: Critic | None = None
+    asks: Callable[[Settings], Iterable[str]] | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The inputs that the loss needs whatever the settings: its parameters without a default."""
+        return tuple(p.name for p in self._parameters() if p.default is p.empty and p.name != "labels")
+
+    @property
+    def defaults(self) -> Settings:
+        """The loss's settings in the source."""
+        return {p.name: p.default for p in self._parameters() if p.default is not p.empty and p.name not in INPUTS}
 
     def inputs(self, settings: Settings) -> tuple[str, ...]:
         """What the loss needs under these settings, which stand before the defaults."""
-        return self.needs({**self.defaults, **settings}) if callable(self.needs) else self.needs
+        return (*self.needs, *(self.asks({**self.defaults, **settings}) if self.asks else ()))
+
+    def _parameters(self) -> list[Parameter]:
+        """Those that are given by keyword."""
+        return [
+            p for p in signature(self.loss).parameters.values() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
 
 
 def kl(teacher: Tensor, student: Tensor, temperature: float = 1.0, kl_reduction: str = "batchmean") -> Tensor:

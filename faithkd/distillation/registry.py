@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from faithkd.distillation import (
-    akd,
-    akd2,
-    ard,
-    at,
-    at_ffgsm,
-    fd,
-    iad_1,
-    iad_1_down,
-    iad_2,
-    igam,
-    isd_wit,
-    isd_wot,
-    kdiga,
-    kdiga_ard_a,
-    kdiga_ard_c,
-    kdiga_fgsm,
-    rslad,
-    sd,
-    st,
-    trades,
-)
+from faithkd.distillation import akd, akd2, ard, at, fd, iad, igam, kdiga, rslad, sd, st, trades
 from faithkd.distillation.method import INPUTS, Method
 from faithkd.errors import UserError
 
 STUDENTS = (
-    sd, ard, rslad, fd, akd, akd2, iad_1, iad_1_down, iad_2, kdiga, kdiga_fgsm, kdiga_ard_c, kdiga_ard_a, isd_wot, isd_wit, igam
+    sd.METHOD, ard.METHOD, rslad.METHOD, fd.METHOD, akd.METHOD, akd2.METHOD, *iad.METHODS, *kdiga.METHODS, igam.METHOD
 )  # fmt: skip
-BASELINES = (st, at, at_ffgsm, trades)
-METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in STUDENTS}
-TEACHERS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in BASELINES}
+BASELINES = (st.METHOD, *at.METHODS, trades.METHOD)
+METHODS = {method.name: method for method in STUDENTS}
+TEACHERS = {method.name: method for method in BASELINES}
 
 
 def register(method: Method) -> Method:
@@ -43,10 +22,11 @@ def register(method: Method) -> Method:
     known = TEACHERS | METHODS
     if known.get(method.name, method) != method:
         raise UserError(f"a method {method.name!r} is known already; give yours another name")
-    unknown = [] if callable(method.needs) else sorted(set(method.needs) - set(INPUTS))
+    unknown = sorted(set(method.needs) - set(INPUTS))
     if unknown:
         raise UserError(
-            f"the method {method.name} needs {', '.join(unknown)}, which training does not give; it gives {', '.join(INPUTS)}"
+            f"the method {method.name} needs {', '.join(unknown)}, which training does not give; it gives {', '.join(INPUTS)}, and a "
+            "setting has a default"
         )
     (TEACHERS if method.teachers == 0 and method.loops is None else METHODS)[method.name] = method
     return method

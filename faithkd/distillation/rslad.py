@@ -43,25 +43,16 @@ def loss(
     return temperature**2 * (alpha * adversarial + (1 - alpha) * clean)
 
 
-def needs(settings: Settings) -> tuple[str, ...]:
+def asks(settings: Settings) -> list[str]:
     """The teacher where the settings ask it."""
-    asked = {settings["teacher_input"], settings["clean_term_teacher_input"]}
-    return (*(f"teacher_{at}" for at in sorted(asked)), "student_clean", "student_adversarial")
+    return sorted({f"teacher_{settings[name]}" for name in ("teacher_input", "clean_term_teacher_input")})
 
 
 METHOD = Method(
     name="rslad",
     summary="the teacher's soft labels in both terms and in the attack",
     loss=loss,
-    needs=needs,
+    asks=asks,
     adversary=Adversary(objective="kl", teacher_input="clean", start="normal"),
-    defaults={
-        "alpha": 5 / 6,
-        "temperature": 1.0,
-        "mixing": 1.0,
-        "kl_reduction": "batchmean",
-        "teacher_input": "clean",
-        "clean_term_teacher_input": "clean",
-    },
     citation="Zi, Zhao, Ma, Jiang: Revisiting Adversarial Robustness Distillation, ICCV 2021, arXiv:2108.07969",
 )

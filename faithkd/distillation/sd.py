@@ -24,8 +24,6 @@ METHOD = Method(
     name="sd",
     summary="the teacher's softened outputs on clean images",
     loss=loss,
-    needs=("teacher_clean", "student_clean"),
     adversary=None,
-    defaults={"alpha": 0.5, "temperature": 4.0, "kl_reduction": "batchmean"},
     citation="Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015, arXiv:1503.02531",
 )

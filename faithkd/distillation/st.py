@@ -15,7 +15,6 @@ METHOD = Method(
     name="st",
     summary="plain training",
     loss=loss,
-    needs=("student_clean",),
     adversary=None,
     teachers=0,
     citation="training on clean images",

@@ -23,9 +23,7 @@ METHOD = Method(
     name="trades",
     summary="clean cross-entropy, and outputs that stay the same around the image",
     loss=loss,
-    needs=("student_clean", "student_adversarial"),
     adversary=Adversary(objective="self-kl", start="normal"),
-    defaults={"beta": 6.0, "kl_reduction": "batchmean"},
     teachers=0,
     citation="Zhang et al.: Theoretically Principled Trade-off between Robustness and Accuracy, ICML 2019, arXiv:1901.08573",
 )

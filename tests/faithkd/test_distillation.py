@@ -17,6 +17,7 @@ from torch import nn
 from faithkd import UserError, distillation
 from faithkd.distillation import METHODS, TEACHERS, Adversary, Method, adversarial_objective, kl
 from faithkd.distillation.igam import critic, critic_loss
+from faithkd.distillation.method import INPUTS
 from faithkd.imports import load_module
 from faithkd.training.terms import judgements, student_terms, teacher_terms
 
@@ -247,13 +248,39 @@ def test_a_loss_teaches_the_student_and_not_the_teacher(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_the_defaults_are_those_of_the_loss(name: str) -> None:
-    """Where the loss says its settings, the registry says the same, so that no setting can be given in vain."""
-    parameters = inspect.signature(EVERY[name].loss).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return
-    own = {p.name: p.default for p in parameters if p.default not in (p.empty, None) and p.name != "weigh_teacher"}
-    assert own == dict(EVERY[name].defaults)
+def test_a_loss_says_all_that_it_takes(name: str) -> None:
+    """Nothing can be given in vain: neither a setting that the method does not know, nor an input that it does not need."""
+    method, labels = EVERY[name], torch.tensor(LABELS)
+    assert set(method.needs) <= set(INPUTS) and "labels" in inspect.signature(method.loss).parameters
+    for vain in ("teacher_seen_elsewhere", "weigth"):
+        with pytest.raises(TypeError):
+            method.loss(**given(method, {}), labels=labels, **{vain: 1.0})
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({}, {"teacher_clean"}),
+        ({"teacher_input": "adversarial"}, {"teacher_clean", "teacher_adversarial"}),
+        ({"teacher_input": "adversarial", "clean_term_teacher_input": "adversarial"}, {"teacher_adversarial"}),
+    ],
+)
+def test_a_loss_asks_the_teacher_where_its_settings_say(settings: Arrays, asked: set[str]) -> None:
+    assert set(METHODS["rslad"].inputs(settings)) == asked | {"student_clean", "student_adversarial"}
+
+
+def test_a_method_needs_what_its_loss_cannot_do_without() -> None:
+    def loss(student_clean: torch.Tensor, *, labels: torch.Tensor, epoch: int = 0, weight: float = 2.0) -> torch.Tensor:
+        return weight * student_clean.mean()
+
+    method = replace(METHODS["sd"], loss=loss)
+    assert (method.needs, method.defaults, method.inputs({})) == (
+        ("student_clean",),
+        {"weight": 2.0},
+        ("student_clean",),
+    )
+    method = replace(method, asks=lambda settings: ["epoch"] if settings["weight"] > 1 else [])
+    assert (method.inputs({}), method.inputs({"weight": 0.5})) == (("student_clean", "epoch"), ("student_clean",))
 
 
 def test_the_settings_of_the_papers() -> None:
@@ -441,7 +468,7 @@ def test_a_method_of_one_s_own_is_registered_once(tmp_path: Path, monkeypatch: p
     with pytest.raises(UserError, match="known already"):
         distillation.register(replace(METHODS["sd"], citation="another"))
     with pytest.raises(UserError, match="needs colour"):
-        distillation.register(replace(METHODS["sd"], name="coloured", needs=("colour",)))
+        distillation.register(replace(METHODS["sd"], name="coloured", loss=lambda *, colour, labels: colour))
     for missing in (str(tmp_path / "none.py"), "no_such_module_of_the_test"):
         with pytest.raises(UserError, match="there is no"):
             load_module(missing)

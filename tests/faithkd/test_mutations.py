@@ -1,4 +1,4 @@
-"""A share of the campaign of `benchmarks/mutations.py`: whatever is wrong with an input, it ends in a result or in one sentence."""
+"""A share of the campaign of `benchmarks/measuring/mutations.py`: a wrong input ends in a result or in one sentence."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ def test_a_share_of_the_campaign(tmp_path):
         sys.executable,
         "-W",
         "ignore",
-        ROOT / "benchmarks" / "mutations.py",
+        ROOT / "benchmarks" / "measuring" / "mutations.py",
         "--count",
         SHARE,
         "--seed",

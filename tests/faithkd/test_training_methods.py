@@ -377,9 +377,7 @@ register(Method(
     name="{name}",
     summary="the teacher at the clean image, twice as important",
     loss=lambda *, teacher_clean, student_adversarial, labels, weight=2.0: weight * kl(teacher_clean, student_adversarial).mean(),
-    needs=("teacher_clean", "student_adversarial"),
     adversary=Adversary(objective="kl"),
-    defaults={{"weight": 2.0}},
     citation="me, here",
 ))
 """
