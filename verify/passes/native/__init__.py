@@ -1,1 +1,1 @@
-"""The two loops that branch and bound spends its time in, in C, for the processor; every other device uses the tensor code."""
+"""The loops that most of the time is spent in, in C, for the processor; every other device uses the tensor code."""

@@ -25,7 +25,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def code() -> str:
-    """Which code the two loops run: `compiled for` an instruction set, or `tensors`."""
+    """Which code the loops run: `compiled for` an instruction set, or `tensors`."""
     return "tensors" if library() is None else f"compiled for {_target().removeprefix('_')}"
 
 
