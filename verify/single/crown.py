@@ -48,10 +48,10 @@ def upper_bound(network: Network, region: Region, bounds: LayerBounds, rows: Ten
     """Upper bounds `(n, r)` of `rows @ outputs` over the region, rounded outward; infinite where something overflowed."""
     rows = rows.expand(len(region), *rows.shape[-2:])
     image = torch.arange(len(region), device=rows.device).repeat_interleave(rows.shape[1])
-    return adaptive(network, region, bounds, image, rows.flatten(0, 1)).reshape(rows.shape[:2])
+    return adaptive_bounds(network, region, bounds, image, rows.flatten(0, 1)).reshape(rows.shape[:2])
 
 
-def adaptive(network: Network, region: Region, bounds: LayerBounds, image: Tensor, forms: Tensor) -> Tensor:
+def adaptive_bounds(network: Network, region: Region, bounds: LayerBounds, image: Tensor, forms: Tensor) -> Tensor:
     """Upper bounds `(m,)` of forms `(m, C)` of the outputs over the regions `image` `(m,)` by the adaptive lines; rounded outward."""
     engine, lower, upper = _engine(network, region, bounds)
     neurons = engine.exact.neurons(lower, upper)
@@ -87,7 +87,7 @@ def _anew(
         return bounds
     one = torch.nn.functional.one_hot(neuron, network.layers[k].outputs).to(network.dtype)
     if schedule is None:
-        low, high = adaptive(network.upto(k), region, bounds, image.repeat(2), torch.cat((-one, one))).chunk(2)
+        low, high = adaptive_bounds(network.upto(k), region, bounds, image.repeat(2), torch.cat((-one, one))).chunk(2)
         return bounds.put(k, (image, neuron), -low, high)
     low, high = bounds_of_forms(
         network.upto(k), region, bounds, image.repeat(2), torch.cat((-one, one)), schedule
