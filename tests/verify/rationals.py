@@ -68,3 +68,16 @@ def exact_difference(
             (1 / sum((high for _, high in exponents), Fraction(0)), 1 / sum((low for low, _ in exponents), Fraction(0)))
         )
     return bounds[0][0] - bounds[1][1], bounds[0][1] - bounds[1][0]
+
+
+def exact_hidden(network: ReluNetwork, point: list[Fraction]) -> list[Fraction]:
+    """The pre-activations of all hidden layers."""
+    values, hidden = point, []
+    for weight, bias in zip(network.weights[:-1], network.biases[:-1], strict=True):
+        values = [
+            sum((Fraction(w) * v for w, v in zip(row, values, strict=True)), Fraction(b))
+            for row, b in zip(weight.tolist(), bias.tolist(), strict=True)
+        ]
+        hidden += values
+        values = [max(value, Fraction(0)) for value in values]
+    return hidden

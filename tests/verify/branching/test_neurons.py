@@ -5,11 +5,10 @@ from itertools import product
 
 import pytest
 import torch
-from tests.verify.test_tightening import exact_hidden
 
 from tests.support import grid, random_network, samples
 from tests.verify.problems import KERNELS
-from tests.verify.test_rounding import awkward_network
+from tests.verify.rationals import awkward_network, exact_hidden
 from verify import Region, ReluNetwork
 from verify.branching.neurons import refined
 from verify.single.crown import crown_bounds

@@ -7,25 +7,11 @@ import pytest
 import torch
 
 from tests.verify.problems import KERNELS, every_query, label_and_sign, problem_of
-from tests.verify.rationals import exact_difference
-from tests.verify.test_rounding import awkward_network
-from verify import Region, ReluNetwork
+from tests.verify.rationals import awkward_network, exact_difference, exact_hidden
+from verify import Region
 from verify.joint.bound import JointBound
 from verify.joint.tightening import Tightening
 from verify.passes.optimise import Schedule
-
-
-def exact_hidden(network: ReluNetwork, point: list[Fraction]) -> list[Fraction]:
-    """The pre-activations of all hidden layers."""
-    values, hidden = point, []
-    for weight, bias in zip(network.weights[:-1], network.biases[:-1], strict=True):
-        values = [
-            sum((Fraction(w) * v for w, v in zip(row, values, strict=True)), Fraction(b))
-            for row, b in zip(weight.tolist(), bias.tolist(), strict=True)
-        ]
-        hidden += values
-        values = [max(value, Fraction(0)) for value in values]
-    return hidden
 
 
 @pytest.mark.parametrize("compiled", [True, False])

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pulp
 import pytest
-from tests.verify.test_solvers import maximum, random_program
 
+from tests.verify.programs.test_solvers import maximum, random_program
 from verify.programs import Limits, Session, SolverUnavailable, open_session, try_out
 
 CBC = pulp.PULP_CBC_CMD.pulp_cbc_path
