@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tables import TITLES, Row, header, line, one, paragraph
 
-from faithkd.study.content import duration
 from faithkd.study.plan import TIMEOUTS
+from faithkd.text import duration
 
 ROOT = Path(__file__).parent.parent
 STUDIES = "docs/studies"

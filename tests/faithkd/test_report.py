@@ -12,11 +12,11 @@ from PIL import Image
 from rich.console import Console
 
 from faithkd import UserError
-from faithkd.cli.tables import terminal_table
-from faithkd.pages.tables import Table
-from faithkd.report import write_report
-from faithkd.report.figures import intervals
-from faithkd.report.tables import run_table
+from faithkd.pages import write_report
+from faithkd.pages.content import Table
+from faithkd.pages.runs.figures import intervals
+from faithkd.pages.runs.tables import run_table
+from faithkd.pages.terminal import terminal_table
 from faithkd.runs import read_run
 from tests.faithkd.made_up import made_up_run
 from tests.faithkd.pages import Page
@@ -78,7 +78,7 @@ def test_what_branching_gained_is_shown_where_it_is_known(tmp_path):
     assert "before branching" in new.text and "before branching" not in old.text
     (radius,) = read_run(tmp_path / "new").summary.radii
     assert radius.root.mean == pytest.approx(0.6) and radius.root.max == 0.7
-    (draw,) = intervals(read_run(tmp_path / "new").certificates)
+    (draw,) = intervals(read_run(tmp_path / "new").certificates).panels
     axes = Figure().subplots()
     draw(axes)
     drawn = {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
@@ -134,7 +134,7 @@ def test_a_terminal_of_any_width_shows_every_figure(width, name):
         "93.5 %",
         "12345.6 s",
     )
-    text = printed(Table(tuple((column, "") for column in columns), (cells,)), width)
+    text = printed(Table.of(columns, [cells]), width)
     assert max(map(len, text.splitlines())) <= width and "…" not in text
     # Folded cells stand in one column: read down, every letter of every cell is there.
     shown, wanted = Counter("".join(text.split())), Counter("".join("".join(cells).split()))
@@ -148,4 +148,6 @@ def test_the_usual_table_is_one_row_a_radius_on_eighty_columns(finished):
     table = run_table([read_run(finished).summary])
     text = printed(table, 80)
     head = next(line for line in text.splitlines() if "EMPLB" in line)
-    assert all(name in head for name, _ in table.columns if "radius" not in name and name != "images")
+    assert all(
+        column.name in head for column in table.columns if "radius" not in column.name and column.name != "images"
+    )

@@ -13,15 +13,13 @@ from rich.console import Console
 
 from faithkd import UserError
 from faithkd.cli.options import console
-from faithkd.cli.tables import terminal_table
-from faithkd.evaluation import write_evaluation
-from faithkd.pages.html import render
-from faithkd.pages.tables import Table
-from faithkd.report import compare, write_report
-from faithkd.study.content import Cell
-from faithkd.study.content import Table as Titled
-from faithkd.study.markdown import cell_text, markdown, neutral, table_lines
-from faithkd.study.page import page as study_page
+from faithkd.pages import compare, write_evaluation, write_report
+from faithkd.pages.content import Cell, Document, Section, Table
+from faithkd.pages.html import environment, html
+from faithkd.pages.markdown import markdown, neutral
+from faithkd.pages.studies.document import study_document
+from faithkd.pages.studies.figures import figure
+from faithkd.pages.terminal import terminal_table
 from faithkd.text import printable
 from tests.faithkd import mutations_runs as damage
 from tests.faithkd.made_up import made_up_run
@@ -100,8 +98,8 @@ def test_the_page_of_a_study_shows_names_as_they_are(evil_study, tmp_path):
         "steps",
         *(f"{what}-{region}" for region in ("cut", "whole") for what in ("emplb", "faithub", "plane")),
     )
-    figures = {name: ["<svg></svg>"] for name in drawn}
-    (tmp_path / "page.html").write_bytes(study_page(evil_study, figures, {"plane-cut": EVIL}))
+    figures = [figure(name, [lambda axes: None], EVIL) for name in drawn]
+    (tmp_path / "page.html").write_bytes(html(study_document(evil_study, figures)))
     is_harmless(tmp_path / "page.html")
 
 
@@ -110,29 +108,28 @@ def test_the_markdown_of_a_study_keeps_its_tables(evil_study):
     evil = "a|b\nc|d `code` <b>bold</b> [text](https://example.org) \\| \x1b[31m\r\u2028"
     for network in evil_study["networks"].values():
         network["recipe"] = evil
-    text = markdown(evil_study | {"missing": [evil]})
+    text = markdown(study_document(evil_study | {"missing": [evil]}))
     assert not re.search(r"<[a-z/]|(?<!\\)`|\x1b|\r|\u2028|[^\\]\]\(http", text)
     rows = [line for line in text.split("\n") if line.startswith("|") and "example" in line]
     assert len(rows) == 5
     for row in rows:
         assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) == 3, row
-    (heading, rule, line) = table_lines(
-        Titled("x", ("a|b", "c"), ((Cell("1|2\n3", "4`5", "[0.1, 0.2](x)"), Cell("6")),))
-    )
+    table = Table.of(("a|b", "c"), [(Cell("1|2\n3", "4`5", "[0.1, 0.2](x)"), "6")])
+    (heading, rule, line) = markdown(Document("x", sections=(Section("", blocks=(table,)),))).splitlines()[2:]
     assert heading == "| a\\|b | c |" and rule == "|---|---|"
     assert line == "| 1\\|2\\\\n3 (4\\`5) [0.1, 0.2]\\(x) | 6 |"
     assert neutral("99.2 (99.1) [98.8, 99.0] ± 0.1") == "99.2 (99.1) [98.8, 99.0] ± 0.1"
-    assert cell_text(Cell("0.1", "0.2", "[1, 2]")) == "0.1 (0.2) [1, 2]"
+    assert str(Cell("0.1", "0.2", "[1, 2]")) == "0.1 (0.2) [1, 2]"
 
 
 def test_a_template_that_names_what_it_is_not_given_is_an_error():
     with pytest.raises(UndefinedError):
-        render("studies.html", title="x")
+        environment().get_template("document.html").render(title="x")
 
 
 def test_a_template_escapes_all_but_markup():
-    cells = ((Cell("<b>"), Cell("\ud800\x00")),)
-    content = render("studies.html", title=Markup("<i>x</i>"), tables=[Titled("<u>", ("<s>", "&"), cells)]).decode()
+    table = Table.of(("<s>", "&"), [("<b>", "\ud800\x00")], "<u>")
+    content = html(Document(Markup("<i>x</i>"), sections=(Section("", blocks=(table,)),))).decode()
     assert "<i>x</i>" in content and "&lt;b&gt;" in content and "&lt;u&gt;" in content and "&lt;s&gt;" in content
     assert "\\ud800\\x00" in content
 
@@ -168,9 +165,7 @@ def test_control_characters_are_shown_as_escapes(text, shown):
 
 
 def test_brackets_in_a_table_are_shown_not_obeyed(monkeypatch):
-    table = Table(
-        (("name [bold]", ""), ("value (unit)", "")), (("[red]x[/red] :smile: [link=http://x]y[/link]\x1b[31m", "[/]"),)
-    )
+    table = Table.of(("name [bold]", "value (unit)"), [("[red]x[/red] :smile: [link=http://x]y[/link]\x1b[31m", "[/]")])
     shown = console()
     shown.file = io.StringIO()
     shown.print(terminal_table(table, shown.width))

@@ -14,10 +14,12 @@ from faithkd import UserError, data, recipes
 from faithkd.card import read_card
 from faithkd.certification import Job
 from faithkd.embedded import find
+from faithkd.pages import write_study
+from faithkd.pages.markdown import markdown
+from faithkd.pages.studies.document import study_document
 from faithkd.runs import read_run
-from faithkd.study import StudyFolder, networks, running, write_study
+from faithkd.study import StudyFolder, networks, running
 from faithkd.study.certified import certified
-from faithkd.study.markdown import markdown
 from faithkd.study.paper import steps_table
 from faithkd.study.plan import STEPS, plan
 from faithkd.study.results import results
@@ -117,7 +119,7 @@ def test_the_numbers_are_those_of_the_certificates_and_of_the_papers_search(tiny
 def test_table_3_has_the_papers_images_where_it_has_some(found):
     assert steps_table("mnist") == []
     found["steps"]["paper"] = steps_table("fashion-mnist")
-    rows = markdown_rows(markdown(found))
+    rows = markdown_rows(markdown(study_document(found)))
     assert ["fd", "x3", "0.1879", "0.1879", "-", "0.1879", "0.1879", "-"] in rows
     assert ["rslad", "x1", "0.0468", "0.0683", "-", "0.0718", "0.0718", "-"] in rows
     assert sum(row[1] in ("x1", "x2", "x3") for row in rows if len(row) == 8) == 6

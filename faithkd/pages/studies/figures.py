@@ -1,17 +1,21 @@
-"""The figures of a study, as panels: each is drawn into the page, and all of one figure together into PNG and SVG files."""
+"""The figures of a study."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from faithkd.report.figures import COLOURS, Draw
+from faithkd.pages.content import Draw, Figure
+from faithkd.pages.drawing import COLOURS
+from faithkd.pages.studies.tables import REGION_WORDS
 from faithkd.study.certified import Runs
 from faithkd.study.folder import StudyFolder
 from faithkd.study.plan import REGIONS, STEPS
 from faithkd.study.records import Plane, Planes
+from faithkd.study.results import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,75 +27,75 @@ SCALE = "cividis"
 OUTSIDE = -0.01
 """Radii beyond the region where its border is drawn: in it, pixels that lie on a side have a distance of 0."""
 
+TITLES = {
+    "intervals": "Mean EMPLB and FAITHUB against the radius, here and in the paper",
+    "emplb-cut": "Histograms of EMPLB, regions cut",
+    "faithub-cut": "Histograms of FAITHUB, regions cut",
+    "emplb-whole": "Histograms of EMPLB, regions not cut",
+    "faithub-whole": "Histograms of FAITHUB, regions not cut",
+    "steps": "Mean EMPLB against the number of steps",
+    "plane-cut": "The difference of confidences on planes, regions cut",
+    "plane-whole": "The difference of confidences on planes, regions not cut",
+}
+"""What each figure shows."""
+SMALL = frozenset({"intervals", "plane-cut", "plane-whole"})
+"""Figures with a panel for each student."""
+
 Values = NDArray[np.float64]
-Found = dict[str, Any]
 
 
-def panels(folder: StudyFolder, runs: Runs, found: Found) -> dict[str, list[Draw]]:
-    """The panels of each figure that the study has the numbers for, by name. runs: its run folders; found: its `results`."""
-    figures: dict[str, list[Draw]] = {}
-    if found["bounds"]:
-        figures["intervals"] = [
-            _intervals(student, region, rows)
+def figure(name: str, panels: Iterable[Draw] = (), caption: str = "") -> Figure:
+    """One of the figures."""
+    return Figure(name, tuple(panels), TITLES[name], caption, name in SMALL)
+
+
+def study_figures(folder: StudyFolder, runs: Runs, found: Row) -> list[Figure]:
+    """Each figure that the study has the numbers for. runs: its run folders; found: its `results`."""
+    students, labels, bounds = folder.plan.students, folder.plan.labels, found["bounds"]
+    figures = []
+    if bounds:
+        cells = {
+            (student, region): [row for row in bounds if (row["network"], row["region"]) == (student, region)]
             for region in REGIONS
-            for student in folder.plan.students
-            if (rows := [row for row in found["bounds"] if (row["network"], row["region"]) == (student, region)])
-        ]
+            for student in students
+        }
+        figures.append(figure("intervals", (_intervals(*cell, rows) for cell, rows in cells.items() if rows)))
     for region in REGIONS:
-        values = _values(folder, runs, region)
-        if values:
-            for bound in ("emplb", "faithub"):
-                figures[f"{bound}-{region}"] = [
-                    _histogram(
-                        label,
-                        bound,
-                        {s: by_radius[label][bound] for s, by_radius in values.items() if label in by_radius},
-                    )
-                    for label in folder.plan.labels
-                    if any(label in by_radius for by_radius in values.values())
-                ]
-    if found["steps"]["means"]:
-        figures["steps"] = [
-            _steps(region, found["steps"]) for region in REGIONS if _has(found["steps"]["means"], region)
-        ]
-    record = folder.planes()
-    if record is not None:
-        for region in REGIONS:
-            most = _largest(folder, record, region)
-            figures[f"plane-{region}"] = [
-                _plane(student, record.planes[f"{student}-{region}"], record.margin, most)
-                for student in folder.plan.students
-            ]
+        for bound in ("emplb", "faithub"):
+            by_radius = {label: _values(folder, runs, region, bound, eps) for label, eps in labels.items()}
+            panels = [_histogram(label, bound, values) for label, values in by_radius.items() if values]
+            figures += [figure(f"{bound}-{region}", panels)] if panels else []
+    if means := found["steps"]["means"]:
+        regions = [region for region in REGIONS if any(row["region"] == region for row in means)]
+        figures.append(figure("steps", (_steps(region, found["steps"]) for region in regions)))
+    if (planes := folder.planes()) is not None:
+        figures += [_planes(planes, students, region) for region in REGIONS]
     return figures
 
 
-def plane_caption(folder: StudyFolder, region: str) -> str:
-    """Which image, and the scale."""
-    record = folder.planes()
-    assert record is not None
+def _values(folder: StudyFolder, runs: Runs, region: str, bound: str, eps: float) -> dict[str, Values]:
+    """By student the EMPLBs or FAITHUBs of all images at a radius."""
+    values = {
+        student: np.array([getattr(line, bound) for line in runs[student, region].certificates if line.eps == eps])
+        for student in folder.plan.students
+        if (student, region) in runs
+    }
+    return {student: found for student, found in values.items() if len(found)}
+
+
+def _planes(record: Planes, students: Sequence[str], region: str) -> Figure:
+    """The students' planes, which share a scale that ends at the largest value of any of them in its region."""
+    planes = {student: record.planes[f"{student}-{region}"] for student in students}
+    most = max(float(np.max(_inside(plane), initial=0)) for plane in planes.values())
     where = f"Image {record.index} of the test set, label {record.label}, radius {record.eps}"
-    return f"{where}; from 0 (dark) to {_largest(folder, record, region):.3f} (bright)."
+    return figure(
+        f"plane-{region}",
+        (_plane(student, plane, record.margin, most) for student, plane in planes.items()),
+        f"{where}; from 0 (dark) to {most:.3f} (bright).",
+    )
 
 
-def _values(folder: StudyFolder, runs: Runs, region: str) -> dict[str, dict[str, dict[str, Values]]]:
-    """By student and radius the EMPLBs and FAITHUBs of all images."""
-    values: dict[str, dict[str, dict[str, Values]]] = {}
-    for student in folder.plan.students:
-        lines = runs[student, region].certificates if (student, region) in runs else []
-        for label, eps in folder.plan.labels.items():
-            mine = [line for line in lines if line.eps == eps]
-            if mine:
-                values.setdefault(student, {})[label] = {
-                    bound: np.array([getattr(line, bound) for line in mine]) for bound in ("emplb", "faithub")
-                }
-    return values
-
-
-def _has(rows: list[Found], region: str) -> bool:
-    return any(row["region"] == region for row in rows)
-
-
-def _intervals(student: str, region: str, rows: list[Found]) -> Draw:
+def _intervals(student: str, region: str, rows: list[Row]) -> Draw:
     """The mean interval against the radius, and the paper's."""
 
     def draw(axes: Axes) -> None:
@@ -106,7 +110,7 @@ def _intervals(student: str, region: str, rows: list[Found]) -> Draw:
                 values = [row["paper"][bound]["mean"] for row in rows]
                 axes.plot(places, values, "--", color=COLOURS[bound], linewidth=1, label=label or None)
         axes.set(
-            title=f"{student}, {'cut' if REGIONS[region] else 'not cut'}", xlabel="radius (normalised)",
+            title=f"{student}, {REGION_WORDS[region]}", xlabel="radius (normalised)",
             ylabel="difference of confidences", ylim=(0, 1.02), xticks=places, xticklabels=ticks,
         )  # fmt: skip
         axes.grid(visible=False, axis="x")
@@ -137,7 +141,7 @@ def _histogram(label: str, bound: str, values: dict[str, Values]) -> Draw:
     return draw
 
 
-def _steps(region: str, steps: Found) -> Draw:
+def _steps(region: str, steps: Row) -> Draw:
     def draw(axes: Axes) -> None:
         names = dict.fromkeys(row["network"] for row in steps["means"])
         for name in names:
@@ -148,7 +152,7 @@ def _steps(region: str, steps: Found) -> Draw:
                     color=COLOURS[name], label=name,
                 )  # fmt: skip
         axes.set(
-            title=f"radius {steps['eps']}, {'cut' if REGIONS[region] else 'not cut'}", xlabel="steps of the search",
+            title=f"radius {steps['eps']}, {REGION_WORDS[region]}", xlabel="steps of the search",
             ylabel="mean EMPLB", xticks=range(len(STEPS)), xticklabels=STEPS,
         )  # fmt: skip
         axes.set_ylim(0, 1.08 * max(row["emplb"] for row in steps["means"] if row["region"] == region))
@@ -189,12 +193,6 @@ def _plane(student: str, plane: Plane, margin: float, most: float) -> Draw:
         bar.outline.set_visible(False)
 
     return draw
-
-
-def _largest(folder: StudyFolder, record: Planes, region: str) -> float:
-    """The largest value of any student in its region: the end of the scale that the students share."""
-    inside = (_inside(record.planes[f"{student}-{region}"]) for student in folder.plan.students)
-    return max(float(np.max(values, initial=0)) for values in inside)
 
 
 def _inside(plane: Plane) -> Values:

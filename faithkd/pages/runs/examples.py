@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from faithkd.report.figures import COLOURS, new_figure, save_png, styled
+from faithkd.pages.drawing import COLOURS, new_figure, save_png, styled
 from faithkd.runs.reading import Run
 from faithkd.runs.records import Certificate
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Picture = NDArray[np.float64]
 HIGHER, LOWER = (0.78, 0.24, 0.22), (0.33, 0.38, 0.80)
+SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Example:
     valid_range: tuple[float, float]
 
 
-def examples(run: Run, eps: float, by: str, count: int) -> list[Example]:
-    """The `count` images with the largest `by` (`gap` or `emplb`) at one radius."""
+def examples(run: Run, eps: float, by: str) -> list[Example]:
+    """The three images with the largest `by` (`gap` or `emplb`) at one radius."""
     rows = [row for row, line in enumerate(run.certificates) if line.eps == eps]
     return [
         Example(
@@ -47,18 +48,17 @@ def examples(run: Run, eps: float, by: str, count: int) -> list[Example]:
             run.witnesses["student"][row],
             run.summary.valid_range,
         )
-        for row in sorted(rows, key=lambda row: -getattr(run.certificates[row], by))[:count]
+        for row in sorted(rows, key=lambda row: -getattr(run.certificates[row], by))[:SHOWN]
     ]
 
 
-def pictures(example: Example) -> tuple[str, str, str]:
-    """The image, its witness and their difference as data addresses of PNG files.
+def pictures(example: Example) -> tuple[tuple[str, str], ...]:
+    """The image, its witness and their difference: the name of each, and the data address of a PNG file.
 
     The difference is transparent where nothing changed, red where the witness is brighter and indigo where it is darker, in full
     colour at the radius.
     """
-    shades = [_shade(picture, example.valid_range) for picture in (example.image, example.witness)]
-    return tuple(_address(pixels) for pixels in (*shades, _difference(example)))  # type: ignore[return-value]
+    return tuple(zip(("image", "witness", "difference"), map(_address, _pixels(example)), strict=True))
 
 
 def save_examples(path: Path, rows: Sequence[tuple[str, Sequence[Example]]]) -> None:
@@ -71,7 +71,7 @@ def save_examples(path: Path, rows: Sequence[tuple[str, Sequence[Example]]]) -> 
             space = panel.add_gridspec(2, 6 * columns, height_ratios=(1, 0.9))
             for place, example in enumerate(found):
                 start = 6 * place
-                for k, (name, pixels) in enumerate(_named(example)):
+                for k, (name, pixels) in enumerate(zip(_names(example), _pixels(example), strict=True)):
                     axes = panel.add_subplot(space[0, start + 2 * k : start + 2 * k + 2])
                     axes.imshow(pixels, interpolation="nearest")
                     axes.set_title(name, fontsize=7.5, fontweight="normal", loc="center")
@@ -81,13 +81,16 @@ def save_examples(path: Path, rows: Sequence[tuple[str, Sequence[Example]]]) -> 
         save_png(figure, path)
 
 
-def _named(example: Example) -> list[tuple[str, Picture]]:
+def _names(example: Example) -> tuple[str, str, str]:
     line = example.certificate
-    pixels = [_shade(picture, example.valid_range) for picture in (example.image, example.witness)]
+    return f"image {line.index}", f"[{line.emplb:.3f}, {line.faithub:.3f}]", "difference"
+
+
+def _pixels(example: Example) -> list[Picture]:
+    """The image, its witness and their difference."""
     return [
-        (f"image {line.index}", pixels[0]),
-        (f"[{line.emplb:.3f}, {line.faithub:.3f}]", pixels[1]),
-        ("difference", _difference(example)),
+        *(_shade(picture, example.valid_range) for picture in (example.image, example.witness)),
+        _difference(example),
     ]
 
 
