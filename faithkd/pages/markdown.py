@@ -41,7 +41,7 @@ def _table(table: Table) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    return f"![{neutral(figure.title)}](figures/{figure.name}.png)"
+    return f"![{neutral(figure.title or figure.name)}](figures/{figure.name}.png)"
 
 
 def _facts(facts: Facts) -> str:

@@ -14,12 +14,14 @@ from rich.console import Console
 from faithkd import UserError
 from faithkd.pages import write_report
 from faithkd.pages.content import Table
+from faithkd.pages.markdown import markdown
+from faithkd.pages.runs.document import run_document
 from faithkd.pages.runs.figures import intervals
 from faithkd.pages.runs.tables import run_table
 from faithkd.pages.terminal import terminal_table
 from faithkd.runs import read_run
 from tests.faithkd.made_up import made_up_run
-from tests.faithkd.pages import Page
+from tests.faithkd.pages import Page, markdown_rows
 from tests.faithkd.running import certificates, certify, run
 
 
@@ -38,6 +40,14 @@ def test_the_page_stands_alone_and_says_what_is_proved(finished):
     summary = json.loads((finished / "summary.json").read_text())
     assert all(checksum in page.text for checksum in summary["checksums"].values())
     assert summary["environment"]["versions"]["torch"] in page.text
+
+
+def test_a_run_as_markdown_says_what_its_page_says(finished):
+    page, text = Page(finished / "report.html"), markdown(run_document(read_run(finished)))
+    tables = [row for row in markdown_rows(text) if len(row) > 2]
+    assert len(tables) == 3 and tables == page.rows
+    for words in re.findall(r"^#+ (.*)", text, re.MULTILINE) + re.findall(r"image \d+", text):
+        assert words in page.text
 
 
 def test_figures_are_pictures(finished):

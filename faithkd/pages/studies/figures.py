@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from faithkd.pages.content import Draw, Figure
 from faithkd.pages.drawing import COLOURS
+from faithkd.pages.studies.planes import plane_panels
 from faithkd.pages.studies.tables import REGION_WORDS
 from faithkd.study.certified import Runs
 from faithkd.study.folder import StudyFolder
 from faithkd.study.plan import REGIONS, STEPS
-from faithkd.study.records import Plane, Planes
 from faithkd.study.results import Row
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 DASHES: dict[str, Any] = {"sd": (0, (1, 1.2)), "ard": (0, (4, 1.5)), "rslad": (0, (6, 1.5, 1, 1.5)), "fd": "solid"}
 """Students differ by the line as well as by colour, for print and for every colour vision."""
 BINS = 30
-SCALE = "cividis"
-OUTSIDE = -0.01
-"""Radii beyond the region where its border is drawn: in it, pixels that lie on a side have a distance of 0."""
 
 TITLES = {
     "intervals": "Mean EMPLB and FAITHUB against the radius, here and in the paper",
@@ -69,7 +66,7 @@ def study_figures(folder: StudyFolder, runs: Runs, found: Row) -> list[Figure]:
         regions = [region for region in REGIONS if any(row["region"] == region for row in means)]
         figures.append(figure("steps", (_steps(region, found["steps"]) for region in regions)))
     if (planes := folder.planes()) is not None:
-        figures += [_planes(planes, students, region) for region in REGIONS]
+        figures += [figure(f"plane-{region}", *plane_panels(planes, students, region)) for region in REGIONS]
     return figures
 
 
@@ -81,18 +78,6 @@ def _values(folder: StudyFolder, runs: Runs, region: str, bound: str, eps: float
         if (student, region) in runs
     }
     return {student: found for student, found in values.items() if len(found)}
-
-
-def _planes(record: Planes, students: Sequence[str], region: str) -> Figure:
-    """The students' planes, which share a scale that ends at the largest value of any of them in its region."""
-    planes = {student: record.planes[f"{student}-{region}"] for student in students}
-    most = max(float(np.max(_inside(plane), initial=0)) for plane in planes.values())
-    where = f"Image {record.index} of the test set, label {record.label}, radius {record.eps}"
-    return figure(
-        f"plane-{region}",
-        (_plane(student, plane, record.margin, most) for student, plane in planes.items()),
-        f"{where}; from 0 (dark) to {most:.3f} (bright).",
-    )
 
 
 def _intervals(student: str, region: str, rows: list[Row]) -> Draw:
@@ -160,42 +145,3 @@ def _steps(region: str, steps: Row) -> Draw:
         axes.legend(loc="best", handlelength=2.2)
 
     return draw
-
-
-def _plane(student: str, plane: Plane, margin: float, most: float) -> Draw:
-    def draw(axes: Axes) -> None:
-        values, slack = np.array(plane.values), np.array(plane.slack)
-        extent = (-margin, 1 + margin, -margin, 1 + margin)
-        shown = axes.imshow(
-            values,
-            origin="lower",
-            extent=extent,
-            vmin=0,
-            vmax=most,
-            cmap=SCALE,
-            interpolation="nearest",
-            aspect="equal",
-        )
-        axes.contour(slack, levels=[OUTSIDE], extent=extent, colors="white", linewidths=0.9, linestyles="solid")
-        for name, place, shift in (("image", (0, 0), 6), ("witness", (1, 0), -13), ("corner", (0, 1), 6)):
-            axes.plot(*place, "o", color="white", markeredgecolor="#222222", markersize=4, markeredgewidth=0.8)
-            left = place[0] < 0.5
-            axes.annotate(
-                f"{name} {getattr(plane.at, name):.3f}", place, xytext=(5 if left else -5, shift), textcoords="offset points",
-                ha="left" if left else "right", fontsize=7.5, color="white",
-                bbox={"boxstyle": "round,pad=0.15", "facecolor": "#222222", "edgecolor": "none", "alpha": 0.55},
-            )  # fmt: skip
-        axes.set(title=student, xticks=[], yticks=[])
-        axes.grid(visible=False)
-        assert axes.figure is not None
-        bar = axes.figure.colorbar(shown, ax=axes, shrink=0.85, pad=0.02)
-        bar.ax.tick_params(labelsize=7, length=2)
-        bar.outline.set_visible(False)
-
-    return draw
-
-
-def _inside(plane: Plane) -> Values:
-    """The values in the region; those outside it do not set the scale."""
-    values: Values = np.array(plane.values)[np.array(plane.slack) >= OUTSIDE]
-    return values
