@@ -23,8 +23,8 @@ from faithkd.study.certified import certified
 from faithkd.study.paper import steps_table
 from faithkd.study.plan import STEPS, plan
 from faithkd.study.results import results
-from tests.faithkd.pages import Page, markdown_rows
 from tests.faithkd.running import certificates, run
+from tests.faithkd.shown import Page, markdown_rows
 
 TINY = ("--student", "fd", "--student", "sd", "--eps", 0.1, "--images", 3, "--timeout", 0.2)
 REGIONS = {"cut": (0.0, 1.0), "whole": None}

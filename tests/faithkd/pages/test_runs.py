@@ -1,28 +1,22 @@
 """Reports: the page stands alone and says what the certificates say; odd runs do not break it."""
 
-import io
 import json
 import re
-from collections import Counter
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from rich.console import Console
 
 from faithkd import UserError
 from faithkd.pages import write_report
-from faithkd.pages.content import Table
 from faithkd.pages.markdown import markdown
 from faithkd.pages.runs.document import run_document
 from faithkd.pages.runs.figures import intervals
-from faithkd.pages.runs.tables import run_table
-from faithkd.pages.terminal import terminal_table
 from faithkd.runs import read_run
 from tests.faithkd.made_up import made_up_run
-from tests.faithkd.pages import Page, markdown_rows
 from tests.faithkd.running import certificates, certify, run
+from tests.faithkd.shown import Page, markdown_rows
 
 
 def test_the_page_stands_alone_and_says_what_is_proved(finished):
@@ -54,13 +48,6 @@ def test_figures_are_pictures(finished):
     for name in ("histograms", "intervals", "examples"):
         with Image.open(finished / "figures" / f"{name}.png") as picture:
             assert picture.width >= 1200 and len(np.unique(np.asarray(picture.convert("L")))) > 20
-
-
-def test_the_table_on_the_terminal_names_the_unit(finished):
-    result = run("certify", "--resume", "--out", finished)
-    assert result.exit_code == 0
-    assert "(pixel)" in result.stdout and "8/255" in result.stdout and "±" in result.stdout
-    assert max(map(len, result.stdout.splitlines())) <= 110
 
 
 @pytest.mark.parametrize(
@@ -120,44 +107,3 @@ def test_runs_side_by_side(finished, pair, tmp_path):
     assert {"finished", "wide", "crown", "interval"} <= set(page.cells)
     other = made_up_run(tmp_path / "other", [0.1], [0.2], unit="normalised")
     assert run("report", finished, other).exit_code == 1
-
-
-def printed(table: Table, width: int) -> str:
-    """What a terminal of that width shows."""
-    console = Console(width=width, file=io.StringIO())
-    console.print(terminal_table(table, width))
-    return console.file.getvalue()
-
-
-@pytest.mark.parametrize("width", [20, 40, 60, 79, 80, 81, 110, 200])
-@pytest.mark.parametrize("name", ["radius (normalised)", "network"])
-def test_a_terminal_of_any_width_shows_every_figure(width, name):
-    columns = (name, "EMPLB", "FAITHUB", "gap", "imitation", "agreement", "searched", "time")
-    first = "0.05" if name != "network" else "a-network-with-a-long-name" * 3
-    cells = (
-        first,
-        "0.099 ± 0.183",
-        "0.120 ± 0.212",
-        "0.0217",
-        "1000 / 2000 / 3000",
-        "91.0 to 92.5 %",
-        "93.5 %",
-        "12345.6 s",
-    )
-    text = printed(Table.of(columns, [cells]), width)
-    assert max(map(len, text.splitlines())) <= width and "…" not in text
-    # Folded cells stand in one column: read down, every letter of every cell is there.
-    shown, wanted = Counter("".join(text.split())), Counter("".join("".join(cells).split()))
-    assert wanted <= shown
-    if width >= 40:
-        for figure in ("0.099", "0.183", "0.120", "0.212", "0.0217", "91.0", "92.5", "93.5", "12345.6"):
-            assert figure in text
-
-
-def test_the_usual_table_is_one_row_a_radius_on_eighty_columns(finished):
-    table = run_table([read_run(finished).summary])
-    text = printed(table, 80)
-    head = next(line for line in text.splitlines() if "EMPLB" in line)
-    assert all(
-        column.name in head for column in table.columns if "radius" not in column.name and column.name != "images"
-    )
