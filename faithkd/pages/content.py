@@ -26,18 +26,10 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
-    """The name of a column, and what it means."""
-
-    name: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Table:
-    """Rows of cells, and the title and the note that it stands between."""
+    """Columns with what they mean, rows of cells, and the title and the note that these stand between."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[tuple[str, str], ...]
     rows: tuple[tuple[Cell, ...], ...]
     title: str = ""
     note: str = ""
@@ -52,7 +44,7 @@ class Table:
     ) -> Table:
         """columns: names, or names with what they mean; rows: of cells, or of what was measured alone."""
         return cls(
-            tuple(Column(column) if isinstance(column, str) else Column(*column) for column in columns),
+            tuple((column, "") if isinstance(column, str) else column for column in columns),
             tuple(tuple(Cell(cell) if isinstance(cell, str) else cell for cell in row) for row in rows),
             title,
             note,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from faithkd.pages.content import Answers, Document, Facts, Figure, Gallery, Notice, Table
+from faithkd.pages.content import Answers, Card, Document, Facts, Figure, Gallery, Notice, Table
 from faithkd.text import printable
 
 
@@ -17,7 +17,7 @@ def markdown(document: Document) -> str:
     for section in document.sections:
         texts += [f"## {neutral(section.title)}" if section.title else "", *map(neutral, section.paragraphs)]
         texts += [_block(block) for block in section.blocks]
-    return "\n\n".join(text for text in texts if text) + "\n"
+    return _joined(*texts) + "\n"
 
 
 def neutral(text: str) -> str:
@@ -35,9 +35,9 @@ def _row(cells: Iterable[object]) -> str:
 
 
 def _table(table: Table) -> str:
-    rows = [_row(column.name for column in table.columns), "|" + "---|" * len(table.columns), *map(_row, table.rows)]
+    rows = [_row(name for name, _ in table.columns), "|" + "---|" * len(table.columns), *map(_row, table.rows)]
     title = f"**{neutral(table.title)}**" if table.title else ""
-    return "\n\n".join(text for text in (title, "\n".join(rows), neutral(table.note)) if text)
+    return _joined(title, "\n".join(rows), neutral(table.note))
 
 
 def _figure(figure: Figure) -> str:
@@ -49,28 +49,30 @@ def _facts(facts: Facts) -> str:
 
 
 def _notice(notice: Notice) -> str:
-    head = f"**{neutral(notice.text)}** {neutral(notice.more)}".rstrip()
-    return "\n\n".join([head, *(["\n".join(f"- {neutral(item)}" for item in notice.items)] if notice.items else [])])
+    return _joined(f"**{neutral(notice.text)}** {neutral(notice.more)}".rstrip(), _list(map(neutral, notice.items)))
 
 
 def _answers(answers: Answers) -> str:
-    return "\n".join(
-        f"- {neutral(answer.question)}: **{neutral(str(answer.value))}** ({neutral(answer.note)})"
-        for answer in answers.answers
+    return _list(
+        f"{neutral(one.question)}: **{neutral(str(one.value))}** ({neutral(one.note)})" for one in answers.answers
     )
 
 
 def _gallery(gallery: Gallery) -> str:
-    """Without the pictures, which are in a figure's file of their own."""
-    groups = [
-        [
-            f"**{neutral(title)}**",
-            "",
-            *(f"- image {card.index}: {card.interval} ({neutral(card.note)})" for card in cards),
-        ]
-        for title, cards in gallery.groups
-    ]
-    return "\n\n".join("\n".join(lines) for lines in groups)
+    return _joined(*(_group(title, cards) for title, cards in gallery.groups))
+
+
+def _group(title: str, cards: Iterable[Card]) -> str:
+    lines = _list(neutral(f"image {card.index}: {card.interval} ({card.note})") for card in cards)
+    return _joined(f"**{neutral(title)}**", lines)
+
+
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _joined(*texts: str) -> str:
+    return "\n\n".join(text for text in texts if text)
 
 
 WRITE: dict[type, Callable[[Any], str]] = {

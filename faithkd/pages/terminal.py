@@ -21,8 +21,8 @@ def terminal_table(table: Table, width: int, without: str = "") -> RichTable:
 
     Where it is too wide, cells of several parts stand on several lines; where that is too wide, each row is written down the page.
     """
-    kept = [place for place, column in enumerate(table.columns) if column.name != without]
-    names = [printable(table.columns[place].name) for place in kept]
+    kept = [place for place, (name, _) in enumerate(table.columns) if name != without]
+    names = [printable(table.columns[place][0]) for place in kept]
     rows = [[printable(str(row[place])) for place in kept] for row in table.rows]
     for form, padding in ((str, 3), (_folded, 2)):
         heads = [name.replace(" (", "\n(") for name in names]

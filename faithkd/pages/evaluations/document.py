@@ -21,11 +21,7 @@ RECORDS, PAGE = "evaluation.json", "evaluation.html"
 
 
 def write_evaluation(
-    folder: str | Path,
-    subjects: Sequence[Subject],
-    dataset: Dataset,
-    setting: Setting,
-    environment: dict[str, Any],
+    folder: str | Path, subjects: Sequence[Subject], dataset: Dataset, setting: Setting, environment: dict[str, Any]
 ) -> Path:
     """Write `evaluation.json` and `evaluation.html` into a folder, which is made; returns the page's path."""
     found = [record for subject in subjects for record in records(subject, dataset, setting)]

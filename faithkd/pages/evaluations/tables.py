@@ -28,10 +28,10 @@ def accuracy_table(subjects: Sequence[Subject], setting: Setting) -> Table:
         if not setting.eps:
             rows.append((short(subject.name), clean))
         for attack in dict.fromkeys(result.attack for result in subject.evaluation.robustness):
-            results = [result for result in subject.evaluation.robustness if result.attack == attack]
             cells = {
                 result.eps: "not run" if result.held is None else _every_and_last(result.held.shares())
-                for result in results
+                for result in subject.evaluation.robustness
+                if result.attack == attack
             }
             rows.append((short(subject.name), attack, clean, *(cells.get(eps, "") for eps in setting.eps)))
     return Table.of(columns, rows, note=_accuracy_note(setting))

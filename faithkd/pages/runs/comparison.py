@@ -25,9 +25,7 @@ def comparison(runs: Sequence[Run]) -> Document:
     sections = [Section("The intervals", blocks=(run_table([run.summary for run in runs], names),))]
     if differing:
         columns = ["run", *(name.replace("_", " ") for name in differing)]
-        rows = [
-            (name, *(plain(request[key]) for key in differing)) for name, request in zip(names, requests, strict=True)
-        ]
+        rows = [(name, *(plain(asked[key]) for key in differing)) for name, asked in zip(names, requests, strict=True)]
         sections.append(Section("Where they differ", blocks=(Table.of(columns, rows),)))
     facts = Facts(tuple((name, plain(value)) for name, value in shared.items()))
     return Document("Runs side by side", sections=(*sections, Section("What they share", blocks=(facts,))))

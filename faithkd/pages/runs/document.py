@@ -16,9 +16,6 @@ from faithkd.runs.records import Radius, Summary
 from faithkd.runs.request import radius_label
 from faithkd.text import plain, short
 
-LONGEST = 20
-"""Of a list in the request, as many entries are shown."""
-
 
 def run_document(run: Run) -> Document:
     """The page of one run."""
@@ -31,10 +28,7 @@ def run_document(run: Run) -> Document:
         f"On {summary.radii[0].images} test images of {short(str(request.data))}, bounded by {request.method}, every region {cut} The "
         "largest difference between the two networks' confidences that an input within the radius can cause, averaged over the "
         "images, lies between:",
-        head=(
-            Answers(tuple(map(_answer, summary.radii))),
-            *([] if summary.state == "complete" else [Notice(state)]),
-        ),
+        head=(Answers(tuple(map(_answer, summary.radii))), *([] if summary.state == "complete" else [Notice(state)])),
         sections=(
             Section("The intervals", blocks=(run_table([summary]),)),
             Section(
@@ -48,7 +42,7 @@ def run_document(run: Run) -> Document:
                 (f"One vertical line an image, from EMPLB up to FAITHUB, the narrowest first.{grey}",),
                 (intervals(run.certificates),),
             ),
-            *(Section(f"Images to look at, radius {_label(radius)}", blocks=(_gallery(run, radius),)) for radius in summary.radii),
+            *(_images(run, radius) for radius in summary.radii),
             Section("The run", blocks=(Facts(_facts(summary)),)),
         ),
     )  # fmt: skip
@@ -56,19 +50,16 @@ def run_document(run: Run) -> Document:
 
 def _answer(radius: Radius) -> Answer:
     means = Interval(f"{radius.emplb.mean:.3f}", f"{radius.faithub.mean:.3f}", "and")
-    return Answer(f"within {_label(radius)}", means, "mean EMPLB, found; mean FAITHUB, proved")
+    return Answer(f"within {radius_label(radius.eps, radius.unit)}", means, "mean EMPLB, found; mean FAITHUB, proved")
 
 
-def _label(radius: Radius) -> str:
-    return radius_label(radius.eps, radius.unit)
-
-
-def _gallery(run: Run, radius: Radius) -> Gallery:
-    titles = {
-        "gap": "Largest gap: where the proof leaves most open",
-        "emplb": "Largest EMPLB: where the pair differs most",
-    }
-    return Gallery(tuple((title, tuple(map(_card, examples(run, radius.eps, by)))) for by, title in titles.items()))
+def _images(run: Run, radius: Radius) -> Section:
+    titles = (
+        ("gap", "Largest gap: where the proof leaves most open"),
+        ("emplb", "Largest EMPLB: where the pair differs most"),
+    )
+    gallery = Gallery(tuple((title, tuple(map(_card, examples(run, radius.eps, by)))) for by, title in titles))
+    return Section(f"Images to look at, radius {radius_label(radius.eps, radius.unit)}", blocks=(gallery,))
 
 
 def _card(example: Example) -> Card:
@@ -102,6 +93,7 @@ def _facts(summary: Summary) -> tuple[tuple[str, str], ...]:
 
 
 def _asked(value: Any) -> str:
-    if isinstance(value, list) and len(value) > LONGEST:
-        return f"{plain(value[:LONGEST])}, ... ({len(value)})"
+    """A value of the request; of a long list only the first entries."""
+    if isinstance(value, list) and len(value) > 20:
+        return f"{plain(value[:20])}, ... ({len(value)})"
     return "true" if value is True else plain(value)

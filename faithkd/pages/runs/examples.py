@@ -29,11 +29,11 @@ class Example:
     """One image with its certificate. image, witness: `(*shape)`; teacher, student: confidences `(2, classes)` at the two."""
 
     certificate: Certificate
+    valid_range: tuple[float, float]
     image: Picture
     witness: Picture
     teacher: Picture
     student: Picture
-    valid_range: tuple[float, float]
 
 
 def examples(run: Run, eps: float, by: str) -> list[Example]:
@@ -42,11 +42,8 @@ def examples(run: Run, eps: float, by: str) -> list[Example]:
     return [
         Example(
             run.certificates[row],
-            run.witnesses["image"][row],
-            run.witnesses["witness"][row],
-            run.witnesses["teacher"][row],
-            run.witnesses["student"][row],
             run.summary.valid_range,
+            *(run.witnesses[name][row] for name in ("image", "witness", "teacher", "student")),
         )
         for row in sorted(rows, key=lambda row: -getattr(run.certificates[row], by))[:SHOWN]
     ]
@@ -70,8 +67,9 @@ def save_examples(path: Path, rows: Sequence[tuple[str, Sequence[Example]]]) -> 
             panel.suptitle(title, x=0.01, ha="left", fontsize=9, fontweight="bold")
             space = panel.add_gridspec(2, 6 * columns, height_ratios=(1, 0.9))
             for place, example in enumerate(found):
-                start = 6 * place
-                for k, (name, pixels) in enumerate(zip(_names(example), _pixels(example), strict=True)):
+                start, line = 6 * place, example.certificate
+                names = (f"image {line.index}", f"[{line.emplb:.3f}, {line.faithub:.3f}]", "difference")
+                for k, (name, pixels) in enumerate(zip(names, _pixels(example), strict=True)):
                     axes = panel.add_subplot(space[0, start + 2 * k : start + 2 * k + 2])
                     axes.imshow(pixels, interpolation="nearest")
                     axes.set_title(name, fontsize=7.5, fontweight="normal", loc="center")
@@ -81,17 +79,9 @@ def save_examples(path: Path, rows: Sequence[tuple[str, Sequence[Example]]]) -> 
         save_png(figure, path)
 
 
-def _names(example: Example) -> tuple[str, str, str]:
-    line = example.certificate
-    return f"image {line.index}", f"[{line.emplb:.3f}, {line.faithub:.3f}]", "difference"
-
-
 def _pixels(example: Example) -> list[Picture]:
-    """The image, its witness and their difference."""
-    return [
-        *(_shade(picture, example.valid_range) for picture in (example.image, example.witness)),
-        _difference(example),
-    ]
+    shades = [_shade(picture, example.valid_range) for picture in (example.image, example.witness)]
+    return [*shades, _difference(example)]
 
 
 def _bars(axes: Axes, example: Example, which: int, name: str) -> None:

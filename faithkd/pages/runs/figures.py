@@ -64,20 +64,11 @@ def _histogram(radius: Radius, edges: Values) -> Draw:
     def draw(axes: Axes) -> None:
         from matplotlib.ticker import MaxNLocator
 
-        for name, label, values in (
-            ("faithub", "FAITHUB, proved", radius.faithub),
-            ("emplb", "EMPLB, found", radius.emplb),
-        ):
-            colour = COLOURS[name]
+        for name, what in (("faithub", "FAITHUB, proved"), ("emplb", "EMPLB, found")):
+            values, colour = getattr(radius, name), COLOURS[name]
+            label = f"{what}: mean {values.mean():.3f}"
             axes.hist(values, edges.tolist(), histtype="stepfilled", color=colour, alpha=0.28, linewidth=0)
-            axes.hist(
-                values,
-                edges.tolist(),
-                histtype="step",
-                color=colour,
-                linewidth=1.1,
-                label=f"{label}: mean {values.mean():.3f}",
-            )
+            axes.hist(values, edges.tolist(), histtype="step", color=colour, linewidth=1.1, label=label)
             axes.axvline(values.mean(), color=colour, linewidth=1, linestyle=(0, (3, 2)))
         axes.set(title=radius.title, xlabel="difference of confidences", ylabel="images", xlim=(0, 1.02 * edges[-1]))
         axes.grid(visible=False, axis="x")

@@ -84,7 +84,6 @@ def _intervals(student: str, region: str, rows: list[Row]) -> Draw:
     """The mean interval against the radius, and the paper's."""
 
     def draw(axes: Axes) -> None:
-        ticks = [row["eps"] for row in rows]
         places = np.arange(len(rows))
         low, high = (np.array([row[bound]["mean"] for row in rows]) for bound in ("emplb", "faithub"))
         axes.fill_between(places, low, high, color=COLOURS["faithub"], alpha=0.16, linewidth=0)
@@ -96,7 +95,7 @@ def _intervals(student: str, region: str, rows: list[Row]) -> Draw:
                 axes.plot(places, values, "--", color=COLOURS[bound], linewidth=1, label=label or None)
         axes.set(
             title=f"{student}, {REGION_WORDS[region]}", xlabel="radius (normalised)",
-            ylabel="difference of confidences", ylim=(0, 1.02), xticks=places, xticklabels=ticks,
+            ylabel="difference of confidences", ylim=(0, 1.02), xticks=places, xticklabels=[row["eps"] for row in rows],
         )  # fmt: skip
         axes.grid(visible=False, axis="x")
         axes.legend(loc="upper left", handlelength=1.6)
@@ -128,8 +127,7 @@ def _histogram(label: str, bound: str, values: dict[str, Values]) -> Draw:
 
 def _steps(region: str, steps: Row) -> Draw:
     def draw(axes: Axes) -> None:
-        names = dict.fromkeys(row["network"] for row in steps["means"])
-        for name in names:
+        for name in dict.fromkeys(row["network"] for row in steps["means"]):
             means = [row["emplb"] for row in steps["means"] if (row["network"], row["region"]) == (name, region)]
             if means:
                 axes.plot(

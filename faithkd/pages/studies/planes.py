@@ -33,14 +33,7 @@ def _plane(student: str, plane: Plane, margin: float, most: float) -> Draw:
         values, slack = np.array(plane.values), np.array(plane.slack)
         extent = (-margin, 1 + margin, -margin, 1 + margin)
         shown = axes.imshow(
-            values,
-            origin="lower",
-            extent=extent,
-            vmin=0,
-            vmax=most,
-            cmap=SCALE,
-            interpolation="nearest",
-            aspect="equal",
+            values, origin="lower", extent=extent, vmin=0, vmax=most, cmap=SCALE, interpolation="nearest"
         )
         axes.contour(slack, levels=[OUTSIDE], extent=extent, colors="white", linewidths=0.9, linestyles="solid")
         for name, place, shift in (("image", (0, 0), 6), ("witness", (1, 0), -13), ("corner", (0, 1), 6)):

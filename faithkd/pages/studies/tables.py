@@ -70,10 +70,9 @@ def steps_tables(found: Row) -> list[Table]:
 
 def share_cell(row: Row) -> Cell:
     """A share of the images in percent; at the images themselves nothing is proved beyond it."""
-    proved = "" if row["certified"] is None or row["eps"] == "0" else ", ".join(map(percent, row["certified"]))
-    return Cell(
-        percent(row["every"]), "" if row["paper"] is None else percent(row["paper"]), f"[{proved}]" if proved else ""
-    )
+    certified = None if row["eps"] == "0" else row["certified"]
+    proved = f"[{', '.join(map(percent, certified))}]" if certified else ""
+    return Cell(percent(row["every"]), "" if row["paper"] is None else percent(row["paper"]), proved)
 
 
 def ratio_cell(row: Row) -> Cell:
