@@ -14,7 +14,8 @@ from benchmarks.pages.tables import recorded
 from faithkd.card import read_card
 from faithkd.checkpoint import find, sha256
 from faithkd.embedded import PAIRS
-from faithkd.study.markdown import markdown
+from faithkd.pages.markdown import markdown
+from faithkd.pages.studies.document import study_document
 
 ROOT = Path(__file__).parent.parent
 
@@ -57,7 +58,7 @@ def test_the_recorded_studies_are_whole_and_of_the_embedded_networks(dataset: st
     assert study["state"] == "complete" and not study["missing"] and study["plan"]["images"] == 1000
     for name, network in study["networks"].items():
         assert network["sha256"] == sha256(find(f"{dataset}-{name}"))
-    assert markdown(study) == (folder / "report.md").read_text()
+    assert markdown(study_document(study)) == (folder / "report.md").read_text()
     shown = set(re.findall(r"\((figures/[^)]*)\)", (folder / "report.md").read_text()))
     assert len(shown) == 8 and all((folder / path).stat().st_size > 10_000 for path in shown)
 

@@ -184,7 +184,7 @@ def _prepare() -> None:
         "matplotlib.backends.backend_svg", "rich.console", "rich.table",
         "faithkd.cli.certify", "faithkd.cli.evaluate", "faithkd.cli.info", "faithkd.cli.train", "faithkd.cli.distill",
         "faithkd.cli.report", "faithkd.cli.benchmark",
-        "faithkd.cli.data", "faithkd.certification.run", "faithkd.evaluation", "faithkd.training", "faithkd.report", "faithkd.study",
+        "faithkd.cli.data", "faithkd.certification.run", "faithkd.evaluation", "faithkd.training", "faithkd.pages", "faithkd.study",
         "faithkd.study.running", "pulp", "highspy",
         "gurobipy", "pyscipopt",
     ):  # fmt: skip

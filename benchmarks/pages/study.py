@@ -6,9 +6,9 @@ import json
 
 from benchmarks.measuring.record import ROOT
 from benchmarks.pages.tables import Row, header, line, one, paragraph
-from faithkd.study.content import duration
 from faithkd.study.paper import TITLES
 from faithkd.study.plan import TIMEOUTS
+from faithkd.text import duration
 
 STUDIES = "docs/studies"
 FIGURES = {

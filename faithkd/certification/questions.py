@@ -9,6 +9,7 @@ import torch
 from faithkd import metrics
 from faithkd.data import Dataset
 from faithkd.models import Network
+from faithkd.text import percent
 from verify.passes.native import library
 
 FEW, HALF = 5, 0.5
@@ -67,6 +68,6 @@ def _accuracy(teacher: Network, dataset: Dataset, name: str) -> list[str]:
     if accuracy >= HALF:
         return []
     return [
-        f"{name} is right on {100 * accuracy:.1f} % of these {len(dataset)} images; what usually causes that are the scale of the pixels, "
+        f"{name} is right on {percent(accuracy)} % of these {len(dataset)} images; what usually causes that are the scale of the pixels, "
         "their normalisation, the order of the channels, or labels that are numbered otherwise"
     ]

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from faithkd import interrupts
 from faithkd.cli.options import Radius, data_dir_option, debug_option, device_option, import_option, say, tell
 from faithkd.errors import UserError
+from faithkd.text import plain
 
 if TYPE_CHECKING:
     from faithkd.study import Plan, StudyFolder
@@ -118,19 +119,15 @@ def _resumed(context: click.Context, path: Path, options: dict[str, Any]) -> Stu
         if given and option != "device" and options[option] != asked[field]:
             raise UserError(
                 f"--{option.rstrip('s').replace('_', '-') if option == 'students' else option.replace('_', '-')} is "
-                f"{_plain(options[option])} but the study in {path} has {_plain(asked[field])}; leave it out to continue, or start "
+                f"{plain(options[option], ' ')} but the study in {path} has {plain(asked[field], ' ')}; leave it out to continue, or start "
                 "another study with another --out"
             )
     return folder
 
 
 def _show(folder: StudyFolder) -> None:
-    from faithkd.study import write_study
+    from faithkd.pages import write_study
 
     page = write_study(folder.path)
     tell(page.with_suffix(".md").read_text(encoding="utf-8").split("\n## ")[0].rstrip())
     tell(f"\nReport: {page}")
-
-
-def _plain(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -27,7 +27,7 @@ from faithkd.cli.options import (
 )  # fmt: skip
 from faithkd.errors import UserError
 from faithkd.runs.request import Request
-from faithkd.text import printable
+from faithkd.text import plain, printable
 
 if TYPE_CHECKING:
     from faithkd.certification import Job
@@ -121,7 +121,7 @@ def certify(
         session.folder = folder
         _run(job, folder, {"engine": engine, "workers": workers}, quiet=as_json)
         if report:
-            from faithkd.report import write_report
+            from faithkd.pages import write_report
 
             write_report(folder.path)
     if as_json:
@@ -183,7 +183,7 @@ def _resumed(context: click.Context, options: dict[str, Any], out: str | None) -
         for option, field in FIELDS.items():
             if _given(context, option) and now[field] != asked.to_dict()[field]:
                 raise UserError(
-                    f"{_flag(option)} is {_plain(now[field])} but the run in {folder.path} has {_plain(asked.to_dict()[field])}; "
+                    f"{_flag(option)} is {plain(now[field], ' ')} but the run in {folder.path} has {plain(asked.to_dict()[field], ' ')}; "
                     "leave it out to continue, or start another run with another --out"
                 )
         job = prepare(asked)
@@ -229,13 +229,14 @@ def _run(job: Job, folder: RunFolder, how: dict[str, Any], quiet: bool) -> None:
 
 
 def _show(folder: RunFolder, report: bool) -> None:
-    from faithkd.cli.tables import terminal_table
-    from faithkd.report.tables import proof_line, run_table, title_line
+    from faithkd.pages.runs.tables import run_table, title_line
+    from faithkd.pages.terminal import terminal_table
 
     shown, summary = console(), folder.summary
+    table = run_table([summary])
     shown.print(printable(title_line(summary)), style="bold")
-    shown.print(terminal_table(run_table([summary]), shown.width, without="images"))
-    shown.print(proof_line([summary]), style="dim")
+    shown.print(terminal_table(table, shown.width, without="images"))
+    shown.print(table.note, style="dim")
     tell(f"Report: {folder.path / 'report.html'}" if report else f"Run folder: {folder.path}")
 
 
@@ -245,10 +246,6 @@ def _given(context: click.Context, option: str) -> bool:
 
 def _flag(option: str) -> str:
     return option.upper() if option in ("teacher", "student") else f"--{option.replace('_', '-')}"
-
-
-def _plain(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _fresh() -> Path:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from faithkd.data import Dataset
     from faithkd.evaluation.records import Subject
     from faithkd.evaluation.setting import Setting
-    from faithkd.pages.tables import Table
+    from faithkd.pages.content import Table
 
 
 @click.command()
@@ -68,7 +68,8 @@ def evaluate(
     from faithkd.attacks import named
     from faithkd.card import check_data
     from faithkd.checkpoint import Said, load_all
-    from faithkd.evaluation import Setting, records, write_evaluation
+    from faithkd.evaluation import Setting, records
+    from faithkd.pages import write_evaluation
     from faithkd.runs.environment import environment
 
     for name in options["attacks"]:
@@ -137,7 +138,7 @@ def _beside(subject: Subject, teacher: tuple[str, Any], student: Any, dataset: D
 
 
 def _show(subjects: list[Subject], dataset: Dataset, setting: Setting) -> None:
-    from faithkd.evaluation.tables import accuracy_table, pair_table
+    from faithkd.pages.evaluations.tables import accuracy_table, pair_table
 
     tell(f"Accuracy in % on {len(dataset)} {dataset.split} images of {dataset.name}.")
     if setting.eps:
@@ -150,7 +151,7 @@ def _show(subjects: list[Subject], dataset: Dataset, setting: Setting) -> None:
 
 
 def _print(table: Table, without: str = "") -> None:
-    from faithkd.cli.tables import terminal_table
+    from faithkd.pages.terminal import terminal_table
 
     shown = console()
     shown.print(terminal_table(table, shown.width, without))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from faithkd.cli.options import console, debug_option, network_options, valid_range_option
-from faithkd.text import printable
+from faithkd.text import plain, printable
 
 if TYPE_CHECKING:
     from faithkd.card import Card
@@ -60,7 +60,7 @@ def _card_of_weights(model: str, data: str | None, valid_range: tuple[float, flo
 def _summary(card: Card) -> list[tuple[str, str]]:
     """What one wants to know of a network first, named; nothing where the card is silent."""
     arguments = {name: value for name, value in card.architecture["arguments"].items() if name != "input_shape"}
-    mean, std = (_plain(card.normalisation[name]) for name in ("mean", "std"))
+    mean, std = (_value(card.normalisation[name]) for name in ("mean", "std"))
     numbers = {name: value for name, value in card.metrics.items() if not isinstance(value, dict | list)}
     rows = [
         ("architecture", f"{card.architecture['name']}, {_named(arguments)}" if arguments else card.architecture["name"]),
@@ -69,11 +69,11 @@ def _summary(card: Card) -> list[tuple[str, str]]:
         ("data set", card.dataset),
         ("trained by", _training(card)),
         ("source", card.recipe.get("source") if isinstance(card.recipe, dict) else None),
-        ("teacher", ", ".join(map(_plain, [card.teacher] if isinstance(card.teacher, str) else card.teacher or ()))),
+        ("teacher", ", ".join(map(_value, [card.teacher] if isinstance(card.teacher, str) else card.teacher or ()))),
         ("figures", _named(numbers)),
         ("written by", _named(card.versions)),
     ]  # fmt: skip
-    return [(name, _plain(value)) for name, value in rows if value]
+    return [(name, _value(value)) for name, value in rows if value]
 
 
 def _training(card: Card) -> str:
@@ -85,13 +85,11 @@ def _training(card: Card) -> str:
 
 
 def _named(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in values.items())
+    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in values.items())
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(map(_plain, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _value(value: Any) -> str:
+    return plain(value, " ", "{:.4g}".format)
 
 
 def _count(metric: Any) -> int:

@@ -22,10 +22,10 @@ def report(runs: tuple[str, ...], out: str | None) -> None:
     One RUN folder: its report.html and figures are written again. The shards of one run: they are merged into the new run folder
     OUT. Other RUN folders: one page with a table of them all. A RUN may also be the folder of a `faithkd benchmark`.
     """
-    from faithkd.report import compare, write_report
+    from faithkd.pages import compare, compare_studies, write_report, write_study
     from faithkd.runs import merge, read_run
     from faithkd.runs.merging import are_shards
-    from faithkd.study import compare_studies, is_study, write_study
+    from faithkd.study import is_study
 
     studies = [run for run in runs if is_study(run)]
     if studies and len(studies) < len(runs):

@@ -5,7 +5,6 @@ from faithkd.evaluation.networks import Evaluation, Robustness, evaluate
 from faithkd.evaluation.pairs import Beside, Nearby, beside
 from faithkd.evaluation.records import records
 from faithkd.evaluation.setting import Setting
-from faithkd.evaluation.writing import write_evaluation
 
 __all__ = [
     "Beside",
@@ -17,5 +16,4 @@ __all__ = [
     "doubts",
     "evaluate",
     "records",
-    "write_evaluation",
 ]

@@ -16,6 +16,7 @@ from faithkd.evaluation.doubts import black_box_doubt, doubts
 from faithkd.evaluation.setting import Setting
 from faithkd.metrics import Calibration, Held, calibration, entropy, robust_accuracy
 from faithkd.runs.request import radius_label
+from faithkd.text import percent
 
 Told = Callable[[str], None]
 
@@ -117,4 +118,4 @@ def _line(result: Robustness, unit: str) -> str:
     radius = radius_label(result.eps, unit)
     if result.held is None:
         return f"{result.attack} at {radius}: {result.note}"
-    return f"{result.attack} at {radius}: {100 * result.held.shares()['every']:.2f} % in {result.seconds:.1f} s"
+    return f"{result.attack} at {radius}: {percent(result.held.shares()['every'], 2)} % in {result.seconds:.1f} s"

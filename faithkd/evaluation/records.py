@@ -12,6 +12,7 @@ from faithkd.evaluation.networks import Evaluation, Robustness
 from faithkd.evaluation.pairs import Beside
 from faithkd.evaluation.setting import Setting
 from faithkd.runs.request import radius_label
+from faithkd.text import percent
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ def _record(subject: Subject, result: Robustness | None, dataset: Dataset, setti
         "venue": None,
         "architecture": card.architecture["name"],
         "eps": None if result is None else radius_label(result.eps),
-        "clean_acc": _percent(evaluation.clean),
-        "reported": _percent(claimed.robust),
+        "clean_acc": percent(evaluation.clean, 2),
+        "reported": None if claimed.robust is None else percent(claimed.robust, 2),
     }
     if result is not None and result.attack == "autoattack":
-        record["autoattack_acc"] = _percent(None if shares is None else shares["every"])
+        record["autoattack_acc"] = None if shares is None else percent(shares["every"], 2)
     record |= {
         "attack": None if result is None else result.attack,
         "every": None if shares is None else shares["every"],
@@ -99,7 +100,3 @@ def _beside(beside: Beside, eps: float | None) -> dict[str, Any]:
         "gradient_distance": beside.gradient_distance,
         "at_radius": near,
     }
-
-
-def _percent(share: float | None) -> str | None:
-    return None if share is None else f"{100 * share:.2f}"

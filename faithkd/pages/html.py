@@ -1,6 +1,6 @@
-"""HTML pages that need nothing else, by the templates of this package.
+"""A document as an HTML page that needs nothing else.
 
-Whatever a template is given is escaped, but for what says itself that it is markup: figures that were drawn here.
+Whatever the document says is escaped, but for what says itself that it is markup: figures that were drawn here.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from faithkd.pages.content import Document
+from faithkd.pages.drawing import svg
 from faithkd.text import printable
 
 
-def render(template: str, **values: Any) -> bytes:
-    """The content of a page's file. values: what the template names; one that is missing is an error."""
-    return _environment().get_template(template).render(values).encode()
+def html(document: Document) -> bytes:
+    """The content of the page's file."""
+    return environment().get_template("document.html").render(document=document).encode()
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Where the templates are; a name that a template is not given is an error."""
+    made = Environment(
         loader=PackageLoader(__package__, "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -31,9 +34,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    style = (resources.files(__package__) / "style.css").read_text(encoding="utf-8")
-    environment.globals["style"] = Markup(style)
-    return environment
+    made.globals["style"] = Markup((resources.files(__package__) / "style.css").read_text(encoding="utf-8"))
+    made.filters["svg"] = svg
+    made.filters["kind"] = lambda block: type(block).__name__.lower()
+    return made
 
 
 def _shown(value: Any) -> Any:

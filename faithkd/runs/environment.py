@@ -33,6 +33,11 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
+def machine(environment: dict[str, Any]) -> str:
+    """The hardware and the system of such a record, in one line."""
+    return f"{environment['hardware']}, {environment['cores']} cores, {environment['system']}"
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The paper's whole study on one data set: certified in resumable parts, measured, and reported beside what the paper prints."""
+"""The paper's whole study on one data set: certified in resumable parts and measured, beside what the paper prints."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ if TYPE_CHECKING:
     from faithkd.study.folder import StudyFolder, is_study
     from faithkd.study.plan import Plan
     from faithkd.study.running import run
-    from faithkd.study.writing import compare_studies, write_study
 
-_HOMES = {
-    "Plan": "plan", "StudyFolder": "folder", "compare_studies": "writing", "is_study": "folder", "run": "running",
-    "write_study": "writing",
-}  # fmt: skip
-__all__ = ["Plan", "StudyFolder", "compare_studies", "is_study", "run", "write_study"]
+_HOMES = {"Plan": "plan", "StudyFolder": "folder", "is_study": "folder", "run": "running"}
+__all__ = ["Plan", "StudyFolder", "is_study", "run"]
 
 
 def __getattr__(name: str) -> Any:

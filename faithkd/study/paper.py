@@ -64,5 +64,5 @@ def steps_table(dataset: str) -> list[dict[str, Any]]:
 
 @cache
 def _rows(*tables: str) -> list[dict[str, Any]]:
-    text = (resources.files("faithkd") / "report" / "papers" / "faithful_kd.json").read_text(encoding="utf-8")
+    text = (resources.files("faithkd.study") / "papers" / "faithful_kd.json").read_text(encoding="utf-8")
     return [row for table in json.loads(text)["tables"] if table["id"] in tables for row in table["rows"]]

@@ -16,6 +16,7 @@ from faithkd.study.folder import StudyFolder
 from faithkd.study.paper import lookup, steps_table
 from faithkd.study.plan import REGIONS, STEPS
 from faithkd.study.records import AtRadius, Counted, Search
+from faithkd.text import percent
 
 Row = dict[str, Any]
 Searches = dict[tuple[str, str], Search]
@@ -44,7 +45,7 @@ def results(folder: StudyFolder, runs: Runs) -> Row:
             {"eps": eps, "label": label, "unit": "normalised", "eps_pixel": eps * plan.std}
             for label, eps in plan.labels.items()
         ],
-        "networks": {name: _plain(network) for name, network in record.networks.items()},
+        "networks": {name: _row(network) for name, network in record.networks.items()},
         "accuracy": _accuracy(folder, searches),
         "agreement": _agreement(folder, runs, searches),
         "bounds": [row for row in bounds if row is not None],
@@ -52,7 +53,7 @@ def results(folder: StudyFolder, runs: Runs) -> Row:
         "plane": folder.planes() is not None,
         "missing": _missing(folder, runs, searches),
         "environment": record.environment,
-        "sessions": [_plain(session) for session in record.sessions],
+        "sessions": [_row(session) for session in record.sessions],
         "seconds": round(sum(session.seconds for session in record.sessions), 1),
         "proof": _proof(runs),
         "written": time.strftime("%Y-%m-%d"),
@@ -87,7 +88,7 @@ def _accuracy(folder: StudyFolder, searches: Searches) -> list[Row]:
                     "network": name,
                     "region": region,
                     "eps": label,
-                    **_plain(found.robust_accuracy),
+                    **_row(found.robust_accuracy),
                     "certified": list(found.certified_accuracy),
                     "paper": _share(folder, label, name, "robust_accuracy"),
                 }
@@ -110,7 +111,7 @@ def _agreement(folder: StudyFolder, runs: Runs, searches: Searches) -> list[Row]
                     "network": name,
                     "region": region,
                     "eps": label,
-                    **_plain(agreed),
+                    **_row(agreed),
                     "certified": certified.get(label),
                     "paper": _share(folder, label, name, "distillation_agreement"),
                 }
@@ -147,10 +148,10 @@ def _bounds(folder: StudyFolder, runs: Runs, searches: Searches, cell: tuple[str
         "region": region,
         "eps": label,
         "images": radius.images,
-        "emplb": _plain(emplb),
-        "emplb_best": _spread(radius.emplb),
-        "faithub": _spread(radius.faithub),
-        "root": None if radius.root is UNSET else _spread(radius.root),
+        "emplb": _row(emplb),
+        "emplb_best": _mean(radius.emplb),
+        "faithub": _mean(radius.faithub),
+        "root": None if radius.root is UNSET else _mean(radius.root),
         "ratio": _ratio(radius, emplb.mean),
         "ratio_best": _ratio(radius, radius.emplb.mean),
         "gap": radius.gap.mean,
@@ -190,7 +191,7 @@ def _steps(folder: StudyFolder, searches: Searches) -> Row:
         order = np.argsort(np.mean([emplb["50"] for emplb in cut.values()], axis=0), kind="stable")
         chosen = [int(order[round(quantile * (len(order) - 1))]) for quantile in EXAMPLES]
         examples = [
-            {"network": name, "region": "cut", "image": f"{100 * quantile:.0f} % quantile", "steps": steps,
+            {"network": name, "region": "cut", "image": f"{percent(quantile, 0)} % quantile", "steps": steps,
              "emplb": emplb[str(steps)][row]}
             for name, emplb in cut.items() for quantile, row in zip(EXAMPLES, chosen, strict=True) for steps in STEPS
         ]  # fmt: skip
@@ -230,11 +231,11 @@ def _share(folder: StudyFolder, label: str, name: str, metric: str) -> float | N
     return None if found is None else found.value / 100
 
 
-def _spread(values: Spread) -> Row:
+def _mean(values: Spread) -> Row:
     return {"mean": values.mean, "std": values.std}
 
 
-def _plain(record: Any) -> Row:
+def _row(record: Any) -> Row:
     """A record as plain values."""
     values: Row = msgspec.to_builtins(record)
     return values

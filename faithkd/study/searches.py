@@ -88,7 +88,7 @@ def emplb(
     return torch.cat(found)
 
 
-def spread(values: Tensor) -> Mean:
+def mean_and_std(values: Tensor) -> Mean:
     """Mean and standard deviation of the images."""
     return Mean(float(values.mean()), float(values.std(correction=0)))
 
@@ -102,7 +102,7 @@ def _beside(
 ) -> tuple[Counted, Mean]:
     """A student's empirical agreement with the teacher, and EMPLB."""
     agreed = metrics.empirical_agreement(*pair, images, eps, valid_range=valid_range, seed=seed).shares()
-    return Counted(**agreed), spread(emplb(pair, images, eps, valid_range, steps=50, seed=seed))
+    return Counted(**agreed), mean_and_std(emplb(pair, images, eps, valid_range, steps=50, seed=seed))
 
 
 def _steps(

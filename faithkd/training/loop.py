@@ -20,6 +20,7 @@ from faithkd.embedded import SAMPLES, find
 from faithkd.errors import UserError
 from faithkd.models import Network
 from faithkd.recipes import Recipe
+from faithkd.text import percent
 from faithkd.training.epoch import Progress, Run
 from faithkd.training.outcome import Ancestors, Teacher, Trained, save_epoch, save_trained, trained_before
 from faithkd.training.plan import Images, Plan
@@ -170,8 +171,8 @@ def _collapsed(state: State, recipe: Recipe, images: Images) -> bool:
 
 def _restarted(state: State, recipe: Recipe, say: Say) -> State:
     """The state that the next attempt begins with."""
-    accuracy = 100 * state.metrics["held_out_clean"]
-    found = f"the training collapsed: {accuracy:.1f} % of the held-out images are right after epoch {state.epoch}"
+    right = percent(state.metrics["held_out_clean"])
+    found = f"the training collapsed: {right} % of the held-out images are right after epoch {state.epoch}"
     if state.attempt + 1 == ATTEMPTS:
         raise UserError(
             f"{found}, in the last of {ATTEMPTS} attempts; lower the rate or the radius, or let the radius grow"

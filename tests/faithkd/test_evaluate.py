@@ -13,8 +13,8 @@ import faithkd
 from faithkd import attacks, data, metrics
 from faithkd.evaluation import Setting, beside, doubts, evaluate
 from faithkd.evaluation.claims import claim
-from tests.faithkd.pages import Page
 from tests.faithkd.running import ROOT, checkpoint, run
+from tests.faithkd.shown import Page
 
 SAMPLE = data.load("mnist-sample").sample(60, 0)
 ROBUSTBENCH = {

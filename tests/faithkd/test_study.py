@@ -14,15 +14,17 @@ from faithkd import UserError, data, recipes
 from faithkd.card import read_card
 from faithkd.certification import Job
 from faithkd.embedded import find
+from faithkd.pages import write_study
+from faithkd.pages.markdown import markdown
+from faithkd.pages.studies.document import study_document
 from faithkd.runs import read_run
-from faithkd.study import StudyFolder, networks, running, write_study
+from faithkd.study import StudyFolder, networks, running
 from faithkd.study.certified import certified
-from faithkd.study.markdown import markdown
 from faithkd.study.paper import steps_table
 from faithkd.study.plan import STEPS, plan
 from faithkd.study.results import results
-from tests.faithkd.pages import Page, markdown_rows
 from tests.faithkd.running import certificates, run
+from tests.faithkd.shown import Page, markdown_rows
 
 TINY = ("--student", "fd", "--student", "sd", "--eps", 0.1, "--images", 3, "--timeout", 0.2)
 REGIONS = {"cut": (0.0, 1.0), "whole": None}
@@ -117,7 +119,7 @@ def test_the_numbers_are_those_of_the_certificates_and_of_the_papers_search(tiny
 def test_table_3_has_the_papers_images_where_it_has_some(found):
     assert steps_table("mnist") == []
     found["steps"]["paper"] = steps_table("fashion-mnist")
-    rows = markdown_rows(markdown(found))
+    rows = markdown_rows(markdown(study_document(found)))
     assert ["fd", "x3", "0.1879", "0.1879", "-", "0.1879", "0.1879", "-"] in rows
     assert ["rslad", "x1", "0.0468", "0.0683", "-", "0.0718", "0.0718", "-"] in rows
     assert sum(row[1] in ("x1", "x2", "x3") for row in rows if len(row) == 8) == 6
@@ -180,8 +182,9 @@ def test_missing_parts_are_named_and_the_rest_is_shown(tiny, tmp_path):
     assert all(what in page.text for what in found["missing"])
     assert {(row["network"], row["region"]) for row in found["bounds"]} == {("sd", "cut"), ("fd", "whole")}
     assert {(r["network"], r["region"]) for r in found["agreement"] if r["certified"] is None} == {("sd", "whole")}
-    for part in ("certify", "searches"):
-        shutil.rmtree(folder / part)
+    shutil.rmtree(folder / "certify")
+    assert "Table 2" not in Page(write_study(folder)).text
+    shutil.rmtree(folder / "searches")
     with pytest.raises(UserError, match="found nothing yet"):
         write_study(folder)
 

@@ -8,7 +8,7 @@ import sys
 import matplotlib
 import pytest
 
-from faithkd.report import write_report
+from faithkd.pages import write_report
 from tests.faithkd.running import environment, run_process
 
 HOSTILE = """backend: webagg
@@ -67,7 +67,7 @@ def test_a_style_in_use_changes_no_figure_and_stays(finished, expected, tmp_path
 @pytest.mark.parametrize(("named", "kept"), [("svg", "svg"), ("module://nowhere.to_be_found", None)])
 def test_the_callers_backend_stays_the_callers(named, kept):
     code = (
-        "import os; from faithkd.report.figures import styled\n"
+        "import os; from faithkd.pages.drawing import styled\n"
         "with styled(): pass\n"
         "import matplotlib; print(os.environ['MPLBACKEND'], matplotlib.rcParams._get('backend'))"
     )

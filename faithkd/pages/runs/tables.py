@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, structs
 
-from faithkd.pages.tables import Table, short
-from faithkd.runs.records import Radius, Spread, Summary
+from faithkd.pages.content import Table
+from faithkd.runs.records import Radius, Summary
 from faithkd.runs.request import radius_label
+from faithkd.text import percent, short, spread
 
 
 def run_table(summaries: Sequence[Summary], names: Sequence[str] = ("",)) -> Table:
-    """A row for each radius; with several runs, the rows of one radius stand together and name their run."""
+    """A row for each radius; with several runs, the rows of one radius stand together and name their run. Its note says what is proved."""
     unit = summaries[0].request.unit
     columns: list[tuple[str, str]] = [
         (f"radius ({unit})", f"in {unit} units"),
@@ -39,7 +40,7 @@ def run_table(summaries: Sequence[Summary], names: Sequence[str] = ("",)) -> Tab
         for radius in summary.radii
         if radius.eps == eps
     ]
-    return Table(tuple(columns), tuple(rows))
+    return Table.of(columns, rows, note=_proof_line(summaries))
 
 
 def title_line(summary: Summary) -> str:
@@ -49,7 +50,7 @@ def title_line(summary: Summary) -> str:
     return f"{pair} on {images} images of {short(str(request.data))} by {request.method} (mean ± std)"
 
 
-def proof_line(summaries: Sequence[Summary]) -> str:
+def _proof_line(summaries: Sequence[Summary]) -> str:
     """What is proved and what is only searched, in one line."""
     kinds = {kind for summary in summaries for radius in summary.radii for kind in radius.proof}
     strength = "holds for every input of the region, rounding included"
@@ -67,20 +68,12 @@ def _row(radius: Radius, columns: list[str], name: str) -> tuple[str, ...]:
     cells = {
         "run": name,
         "images": str(images),
-        "EMPLB": _spread(radius.emplb),
-        "FAITHUB": _spread(radius.faithub),
+        "EMPLB": spread(radius.emplb.mean, radius.emplb.std),
+        "FAITHUB": spread(radius.faithub.mean, radius.faithub.std),
         "gap": f"{radius.gap.mean:.4f}",
         "imitation": " / ".join(map(str, imitation)),
-        "agreement": f"{_percent(agreement.certified / images)} to {_percent(1 - agreement.refuted / images)} %",
-        "searched": f"{_percent(radius.empirical_agreement)} %",
+        "agreement": f"{percent(agreement.certified / images)} to {percent(1 - agreement.refuted / images)} %",
+        "searched": f"{percent(radius.empirical_agreement)} %",
         "time": f"{radius.seconds:.1f} s",
     }
     return tuple(cells.get(column, radius_label(radius.eps)) for column in columns)
-
-
-def _spread(values: Spread) -> str:
-    return f"{values.mean:.3f} ± {values.std:.3f}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table as RichTable
 
-from faithkd.pages.tables import Table
+from faithkd.pages.content import Table
 from faithkd.text import printable
 
 NAMES = ("network", "student", "run")
@@ -23,7 +23,7 @@ def terminal_table(table: Table, width: int, without: str = "") -> RichTable:
     """
     kept = [place for place, (name, _) in enumerate(table.columns) if name != without]
     names = [printable(table.columns[place][0]) for place in kept]
-    rows = [[printable(row[place]) for place in kept] for row in table.rows]
+    rows = [[printable(str(row[place])) for place in kept] for row in table.rows]
     for form, padding in ((str, 3), (_folded, 2)):
         heads = [name.replace(" (", "\n(") for name in names]
         cells = [[form(cell) for cell in row] for row in rows]

@@ -3,6 +3,10 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
+EVIL = (
+    "<script>alert(1)</script><img src=x onerror='alert(1)'>\"'&amp;{{ 7 * 7 }}{% raw %}\x1b[31m\x07\u202e[red]x[/red]"
+)
+"""A name that would be obeyed by who does not show it as it is."""
 VOID = {"meta", "img", "br", "link", "input", "hr", "path", "rect", "use"}
 
 

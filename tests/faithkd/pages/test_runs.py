@@ -1,26 +1,22 @@
 """Reports: the page stands alone and says what the certificates say; odd runs do not break it."""
 
-import io
 import json
 import re
-from collections import Counter
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from rich.console import Console
 
 from faithkd import UserError
-from faithkd.cli.tables import terminal_table
-from faithkd.pages.tables import Table
-from faithkd.report import write_report
-from faithkd.report.figures import intervals
-from faithkd.report.tables import run_table
+from faithkd.pages import write_report
+from faithkd.pages.markdown import markdown
+from faithkd.pages.runs.document import run_document
+from faithkd.pages.runs.figures import intervals
 from faithkd.runs import read_run
 from tests.faithkd.made_up import made_up_run
-from tests.faithkd.pages import Page
 from tests.faithkd.running import certificates, certify, run
+from tests.faithkd.shown import Page, markdown_rows
 
 
 def test_the_page_stands_alone_and_says_what_is_proved(finished):
@@ -40,17 +36,18 @@ def test_the_page_stands_alone_and_says_what_is_proved(finished):
     assert summary["environment"]["versions"]["torch"] in page.text
 
 
+def test_a_run_as_markdown_says_what_its_page_says(finished):
+    page, text = Page(finished / "report.html"), markdown(run_document(read_run(finished)))
+    tables = [row for row in markdown_rows(text) if len(row) > 2]
+    assert len(tables) == 3 and tables == page.rows
+    for words in re.findall(r"^#+ (.*)", text, re.MULTILINE) + re.findall(r"image \d+", text):
+        assert words in page.text
+
+
 def test_figures_are_pictures(finished):
     for name in ("histograms", "intervals", "examples"):
         with Image.open(finished / "figures" / f"{name}.png") as picture:
             assert picture.width >= 1200 and len(np.unique(np.asarray(picture.convert("L")))) > 20
-
-
-def test_the_table_on_the_terminal_names_the_unit(finished):
-    result = run("certify", "--resume", "--out", finished)
-    assert result.exit_code == 0
-    assert "(pixel)" in result.stdout and "8/255" in result.stdout and "±" in result.stdout
-    assert max(map(len, result.stdout.splitlines())) <= 110
 
 
 @pytest.mark.parametrize(
@@ -78,7 +75,7 @@ def test_what_branching_gained_is_shown_where_it_is_known(tmp_path):
     assert "before branching" in new.text and "before branching" not in old.text
     (radius,) = read_run(tmp_path / "new").summary.radii
     assert radius.root.mean == pytest.approx(0.6) and radius.root.max == 0.7
-    (draw,) = intervals(read_run(tmp_path / "new").certificates)
+    (draw,) = intervals(read_run(tmp_path / "new").certificates).panels
     axes = Figure().subplots()
     draw(axes)
     drawn = {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
@@ -110,42 +107,3 @@ def test_runs_side_by_side(finished, pair, tmp_path):
     assert {"finished", "wide", "crown", "interval"} <= set(page.cells)
     other = made_up_run(tmp_path / "other", [0.1], [0.2], unit="normalised")
     assert run("report", finished, other).exit_code == 1
-
-
-def printed(table: Table, width: int) -> str:
-    """What a terminal of that width shows."""
-    console = Console(width=width, file=io.StringIO())
-    console.print(terminal_table(table, width))
-    return console.file.getvalue()
-
-
-@pytest.mark.parametrize("width", [20, 40, 60, 79, 80, 81, 110, 200])
-@pytest.mark.parametrize("name", ["radius (normalised)", "network"])
-def test_a_terminal_of_any_width_shows_every_figure(width, name):
-    columns = (name, "EMPLB", "FAITHUB", "gap", "imitation", "agreement", "searched", "time")
-    first = "0.05" if name != "network" else "a-network-with-a-long-name" * 3
-    cells = (
-        first,
-        "0.099 ± 0.183",
-        "0.120 ± 0.212",
-        "0.0217",
-        "1000 / 2000 / 3000",
-        "91.0 to 92.5 %",
-        "93.5 %",
-        "12345.6 s",
-    )
-    text = printed(Table(tuple((column, "") for column in columns), (cells,)), width)
-    assert max(map(len, text.splitlines())) <= width and "…" not in text
-    # Folded cells stand in one column: read down, every letter of every cell is there.
-    shown, wanted = Counter("".join(text.split())), Counter("".join("".join(cells).split()))
-    assert wanted <= shown
-    if width >= 40:
-        for figure in ("0.099", "0.183", "0.120", "0.212", "0.0217", "91.0", "92.5", "93.5", "12345.6"):
-            assert figure in text
-
-
-def test_the_usual_table_is_one_row_a_radius_on_eighty_columns(finished):
-    table = run_table([read_run(finished).summary])
-    text = printed(table, 80)
-    head = next(line for line in text.splitlines() if "EMPLB" in line)
-    assert all(name in head for name, _ in table.columns if "radius" not in name and name != "images")

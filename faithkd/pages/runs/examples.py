@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from faithkd.report.figures import COLOURS, new_figure, save_png, styled
+from faithkd.pages.drawing import COLOURS, new_figure, save_png, styled
 from faithkd.runs.reading import Run
 from faithkd.runs.records import Certificate
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Picture = NDArray[np.float64]
 HIGHER, LOWER = (0.78, 0.24, 0.22), (0.33, 0.38, 0.80)
+SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -28,37 +29,33 @@ class Example:
     """One image with its certificate. image, witness: `(*shape)`; teacher, student: confidences `(2, classes)` at the two."""
 
     certificate: Certificate
+    valid_range: tuple[float, float]
     image: Picture
     witness: Picture
     teacher: Picture
     student: Picture
-    valid_range: tuple[float, float]
 
 
-def examples(run: Run, eps: float, by: str, count: int) -> list[Example]:
-    """The `count` images with the largest `by` (`gap` or `emplb`) at one radius."""
+def examples(run: Run, eps: float, by: str) -> list[Example]:
+    """The three images with the largest `by` (`gap` or `emplb`) at one radius."""
     rows = [row for row, line in enumerate(run.certificates) if line.eps == eps]
     return [
         Example(
             run.certificates[row],
-            run.witnesses["image"][row],
-            run.witnesses["witness"][row],
-            run.witnesses["teacher"][row],
-            run.witnesses["student"][row],
             run.summary.valid_range,
+            *(run.witnesses[name][row] for name in ("image", "witness", "teacher", "student")),
         )
-        for row in sorted(rows, key=lambda row: -getattr(run.certificates[row], by))[:count]
+        for row in sorted(rows, key=lambda row: -getattr(run.certificates[row], by))[:SHOWN]
     ]
 
 
-def pictures(example: Example) -> tuple[str, str, str]:
-    """The image, its witness and their difference as data addresses of PNG files.
+def pictures(example: Example) -> tuple[tuple[str, str], ...]:
+    """The image, its witness and their difference: the name of each, and the data address of a PNG file.
 
     The difference is transparent where nothing changed, red where the witness is brighter and indigo where it is darker, in full
     colour at the radius.
     """
-    shades = [_shade(picture, example.valid_range) for picture in (example.image, example.witness)]
-    return tuple(_address(pixels) for pixels in (*shades, _difference(example)))  # type: ignore[return-value]
+    return tuple(zip(("image", "witness", "difference"), map(_address, _pixels(example)), strict=True))
 
 
 def save_examples(path: Path, rows: Sequence[tuple[str, Sequence[Example]]]) -> None:
@@ -70,8 +67,9 @@ def save_examples(path: Path, rows: Sequence[tuple[str, Sequence[Example]]]) -> 
             panel.suptitle(title, x=0.01, ha="left", fontsize=9, fontweight="bold")
             space = panel.add_gridspec(2, 6 * columns, height_ratios=(1, 0.9))
             for place, example in enumerate(found):
-                start = 6 * place
-                for k, (name, pixels) in enumerate(_named(example)):
+                start, line = 6 * place, example.certificate
+                names = (f"image {line.index}", f"[{line.emplb:.3f}, {line.faithub:.3f}]", "difference")
+                for k, (name, pixels) in enumerate(zip(names, _pixels(example), strict=True)):
                     axes = panel.add_subplot(space[0, start + 2 * k : start + 2 * k + 2])
                     axes.imshow(pixels, interpolation="nearest")
                     axes.set_title(name, fontsize=7.5, fontweight="normal", loc="center")
@@ -81,14 +79,9 @@ def save_examples(path: Path, rows: Sequence[tuple[str, Sequence[Example]]]) -> 
         save_png(figure, path)
 
 
-def _named(example: Example) -> list[tuple[str, Picture]]:
-    line = example.certificate
-    pixels = [_shade(picture, example.valid_range) for picture in (example.image, example.witness)]
-    return [
-        (f"image {line.index}", pixels[0]),
-        (f"[{line.emplb:.3f}, {line.faithub:.3f}]", pixels[1]),
-        ("difference", _difference(example)),
-    ]
+def _pixels(example: Example) -> list[Picture]:
+    shades = [_shade(picture, example.valid_range) for picture in (example.image, example.witness)]
+    return [*shades, _difference(example)]
 
 
 def _bars(axes: Axes, example: Example, which: int, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The tables of an evaluation, as cells."""
+"""The tables of an evaluation."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from faithkd.data import Dataset
 from faithkd.evaluation.claims import claim
-from faithkd.evaluation.networks import Robustness
 from faithkd.evaluation.records import Subject
 from faithkd.evaluation.setting import Setting
-from faithkd.pages.tables import Table, short
+from faithkd.pages.content import Table
 from faithkd.runs.request import radius_label
+from faithkd.text import percent, short
 
 
 def accuracy_table(subjects: Sequence[Subject], setting: Setting) -> Table:
@@ -24,14 +24,17 @@ def accuracy_table(subjects: Sequence[Subject], setting: Setting) -> Table:
     ]
     rows: list[tuple[str, ...]] = []
     for subject in subjects:
-        clean = f"{100 * subject.evaluation.clean:.2f}"
+        clean = percent(subject.evaluation.clean, 2)
         if not setting.eps:
             rows.append((short(subject.name), clean))
         for attack in dict.fromkeys(result.attack for result in subject.evaluation.robustness):
-            results = [result for result in subject.evaluation.robustness if result.attack == attack]
-            cells = {result.eps: _held(result) for result in results}
+            cells = {
+                result.eps: "not run" if result.held is None else _every_and_last(result.held.shares())
+                for result in subject.evaluation.robustness
+                if result.attack == attack
+            }
             rows.append((short(subject.name), attack, clean, *(cells.get(eps, "") for eps in setting.eps)))
-    return Table(tuple(columns), tuple(rows))
+    return Table.of(columns, rows, note=_accuracy_note(setting))
 
 
 def claims_table(subjects: Sequence[Subject], dataset: Dataset, setting: Setting) -> Table:
@@ -57,9 +60,10 @@ def claims_table(subjects: Sequence[Subject], dataset: Dataset, setting: Setting
                 lowest = min(held, default=float("nan"))
             if share is not None and source is not None:
                 rows.append(
-                    (short(subject.name), what, f"{100 * share:.2f}", f"{100 * lowest:.2f}", source.replace("_", " "))
+                    (short(subject.name), what, percent(share, 2), percent(lowest, 2), source.replace("_", " "))
                 )
-    return Table(columns, tuple(rows))
+    note = "Claims are of the images and the attack that the card names; measured is the lowest of the attacks here."
+    return Table.of(columns, rows, note=note)
 
 
 def calibration_table(subjects: Sequence[Subject]) -> Table:
@@ -74,7 +78,7 @@ def calibration_table(subjects: Sequence[Subject]) -> Table:
         for subject in subjects
         for found in (subject.evaluation.calibration,)
     ]  # fmt: skip
-    return Table(columns, tuple(rows))
+    return Table.of(columns, rows, note="On the images themselves. ECE, Brier score and NLL are 0 at best.")
 
 
 def pair_table(subjects: Sequence[Subject], setting: Setting) -> Table:
@@ -94,20 +98,38 @@ def pair_table(subjects: Sequence[Subject], setting: Setting) -> Table:
         if pair is None:
             continue
         relative = (f"{pair.calibration.ece:.4f}", f"{pair.calibration.nll:.4f}", f"{pair.gradient_distance:.3f}")
-        rows.append((short(subject.name), "0", f"{100 * pair.agreement:.2f}", *relative, "", "", "", ""))
+        rows.append((short(subject.name), "0", percent(pair.agreement, 2), *relative, "", "", "", ""))
         for near in pair.radii:
             cases = near.cases
             rows.append((
                 short(subject.name), radius_label(near.eps),
-                f"{100 * near.agreement['every']:.2f} ({100 * near.agreement['last']:.2f})", "", "", "",
-                f"{near.local_linearity:.4f}", f"{near.transfer:.4f}", f"{100 * cases.accuracy_at_adversarial:.2f}",
+                _every_and_last(near.agreement), "", "", "",
+                f"{near.local_linearity:.4f}", f"{near.transfer:.4f}", percent(cases.accuracy_at_adversarial, 2),
                 f"{cases.both} / {cases.image_only} / {cases.wrong}",
             ))  # fmt: skip
-    return Table(columns, tuple(rows))
+    return Table.of(columns, rows, note=_pair_note(subjects, setting) if rows else "")
 
 
-def _held(result: Robustness) -> str:
-    if result.held is None:
-        return "not run"
-    shares = result.held.shares()
-    return f"{100 * shares['every']:.2f} ({100 * shares['last']:.2f})"
+def _every_and_last(shares: dict[str, float]) -> str:
+    return f"{percent(shares['every'], 2)} ({percent(shares['last'], 2)})"
+
+
+def _accuracy_note(setting: Setting) -> str:
+    if not setting.eps:
+        return "In %."
+    cut = "cut with the range of valid pixels" if setting.clip else "left uncut"
+    return (
+        f"In %. Radii in {setting.unit} units, regions {cut}. An image counts when the network is right on every input that the attack "
+        "meets, in brackets on the last one alone. An attack finds errors; that none was found is no proof that there is none."
+    )
+
+
+def _pair_note(subjects: Sequence[Subject], setting: Setting) -> str:
+    teacher = next(short(subject.teacher) for subject in subjects if subject.teacher)
+    return (
+        f"The teacher is {teacher}. On the images (radius 0): the same decisions in %, ECE and mean KL divergence of the student relative "
+        f"to the teacher, mean distance of the input gradients. Within a radius ({setting.unit} units): empirical agreement in %, the "
+        "student's local linearity LLM, an estimate of how far its loss can be from the teacher's, the teacher's accuracy in % on the "
+        "student's adversarial images, and on how many images the teacher is right at both inputs / at the image only / wrong at the "
+        "image. All of these are searched or estimated: none is a certificate."
+    )
