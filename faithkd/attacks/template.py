@@ -1,4 +1,4 @@
-"""The template of a gradient attack: an objective of the logits, steps, and a start; `verify.search.ascend` does the rest."""
+"""The template of a gradient attack: an objective of the logits, steps, and a start; `verify.attained.ascent.ascend` does the rest."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ import numpy as np
 import pulp
 import pytest
 import torch
-from verify.problem import Outcome
 
 import faithkd
 import verify
 from tests.faithkd.running import NORMALISED, certificates, certify, checkpoint, command, environment, run, untimed
+from verify.joint.problem import Outcome
 
 FIELDS = (
     "index label eps unit eps_pixel teacher_class student_class emplb faithub root class sign agreement method proof status "

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
-from verify.problem import Progress
 
 from faithkd.certification.engines import ENGINES, engine_named
 from faithkd.certification.tally import Tally
@@ -19,6 +18,7 @@ from faithkd.errors import UserError
 from faithkd.runs.parts import Part
 from tests.faithkd import made_up
 from tests.faithkd.running import certificates, certify, command, environment, run, untimed
+from verify.joint.problem import Progress
 
 # Four parts of branch and bound that ends by its own count of nodes, so that the results are the same on any machine.
 BRANCHED = ("--eps", 0.01, "--eps", 0.02, "--images", 40, "--method", "complete", "--max-nodes", 20, "--timeout", 1000)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from verify.search import uniform_starts
 
 from faithkd import data
 from faithkd.attacks import pgd
@@ -31,6 +30,7 @@ from faithkd.metrics import (
     transfer_estimate,
 )
 from verify import Region
+from verify.attained.ascent import uniform_starts
 
 IMAGES, LABELS = data.load("mnist-sample").sample(40, seed=2)
 TINY, SMALL = IMAGES[:, :, 10:12, 10:12].contiguous(), LABELS % 3

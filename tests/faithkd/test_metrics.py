@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from verify.search import uniform_starts
 
 from faithkd import data
 from faithkd.attacks import pgd
 from faithkd.metrics import accuracy, correct, decisions, empirical_agreement, robust_accuracy
 from verify import Region
+from verify.attained.ascent import uniform_starts
 
 IMAGES, LABELS = data.load("mnist-sample").sample(60, seed=2)
 
