@@ -301,7 +301,9 @@ def test_plain_state_dicts(tmp_path):
 
 
 def test_an_unsound_bound_stops_the_run(pair, tmp_path, monkeypatch):
-    planted = verify.methods.Method(lambda problem, best: Outcome(torch.zeros_like(best)), "wrong on purpose")
+    planted = verify.methods.Method(
+        "planted", lambda problem, best, met: Outcome(torch.zeros_like(best)), "wrong on purpose"
+    )
     monkeypatch.setitem(verify.METHODS, "planted", planted)
     result = certify(*pair, "--eps", 0.05, "--images", 5, "--method", "planted", "--out", tmp_path / "run")
     assert result.exit_code == 1
