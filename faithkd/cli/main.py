@@ -81,7 +81,7 @@ def sentence(error: BaseException) -> str:
     """One sentence for an error."""
     kind = type(error).__name__
     text = " ".join(str(error).split())
-    if isinstance(error, UserError) or _is(error, "verify.errors", "Unsupported"):
+    if isinstance(error, UserError) or _of_verify(error, "Unsupported"):
         return text
     if isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "can't allocate memory" in text:
         return "there is not enough memory; use fewer images, fewer worker processes or a smaller model"
@@ -89,7 +89,7 @@ def sentence(error: BaseException) -> str:
         return f"the disk is full{_of(error)}; make room and try again"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}{_of(error)}"
-    if _is(error, "verify.methods", "Unsound"):
+    if _of_verify(error, "Unsound"):
         return f"the run was stopped because a bound is wrong: {text}"
     return f"an unexpected error, {kind}: {text or 'no message'}; run again with --debug and report it"
 
@@ -107,9 +107,9 @@ def _end(context: click.Context, message: str, status: int) -> NoReturn:
     context.exit(status)
 
 
-def _is(error: BaseException, module: str, name: str) -> bool:
-    """Is it of a class of a module that may never have been imported."""
-    found = sys.modules.get(module)
+def _of_verify(error: BaseException, name: str) -> bool:
+    """Is it of a class of `verify.errors`, which may never have been imported."""
+    found = sys.modules.get("verify.errors")
     return found is not None and isinstance(error, getattr(found, name))
 
 

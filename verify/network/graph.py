@@ -65,7 +65,7 @@ class Network:
     def is_dense(self) -> bool:
         """Whether it is a chain of matrices and ReLUs, as the compiled loops want it."""
         dense = all(isinstance(layer, Dense) for layer in self.layers)
-        return dense and all(activation is RELU for activation in self.activations)
+        return dense and all(activation == RELU for activation in self.activations)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same network on another device or, for searching only, in another type."""

@@ -1,5 +1,6 @@
 """Reading networks: what is accepted computes what was read, what is not is refused by operation and place."""
 
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations, prune
 
 import verify
-from tests.support import random_module
+from tests.support import random_module, random_network
 from verify import Region, ReluNetwork, Unsupported
 from verify.network.reading import POINTS
 
@@ -349,3 +350,12 @@ def test_networks_that_are_none_are_refused(weights: list[list[list[float]]], me
     sound = ReluNetwork.from_module(random_module([2, 3, 2], 0))
     with pytest.raises(Unsupported, match="proved in float64"):
         verify.agreement(sound.to(dtype=torch.float32), sound, torch.rand((1, 2)), 0.1)
+
+
+def test_a_network_that_was_sent_to_another_process_is_the_same() -> None:
+    network = random_network([4, 6, 5, 3], 0)
+    sent = pickle.loads(pickle.dumps(network))
+    assert sent.is_dense and network.is_dense
+    region = Region.ball(torch.rand((9, 4), generator=torch.Generator().manual_seed(0)), 0.1)
+    for one, other in zip(verify.bounds(network, region).upper, verify.bounds(sent, region).upper, strict=True):
+        assert torch.equal(one, other)
