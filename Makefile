@@ -1,5 +1,6 @@
 # make certify: make the environment and certify the embedded teacher-student pair on real images.
 # make test:    make the environment and run the tests.
+# make quick:   the same without those that are named slow.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,6 +11,9 @@ certify: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --durations=10
+
+quick: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -33,4 +37,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: certify test lint types clean
+.PHONY: certify test quick lint types clean

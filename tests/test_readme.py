@@ -89,6 +89,7 @@ def test_the_first_two_commands_are_make() -> None:
     assert [line.split("#")[0].strip() for line in block[1].splitlines()] == ["make certify", "make test"]
 
 
+@pytest.mark.slow
 def test_the_python_example_runs() -> None:
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert code is not None

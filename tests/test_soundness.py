@@ -19,6 +19,7 @@ from verify.methods import METHODS
 CAMPAIGN = Path(__file__).parent.parent / "benchmarks" / "measuring" / "soundness.py"
 
 
+@pytest.mark.slow
 def test_a_quick_campaign_finds_nothing() -> None:
     command = [sys.executable, str(CAMPAIGN), "--quick", "--workers", "2"]
     ended = subprocess.run(command, capture_output=True, text=True)

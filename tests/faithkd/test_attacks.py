@@ -81,6 +81,7 @@ def test_the_best_iterate_is_the_best_of_all_that_are_met(name: str) -> None:
     assert (best >= values[0] - 1e-5).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_linear_network_of_five_classes_yields_where_its_best_corner_does(name: str) -> None:
     """At a corner for each other class the truth is known; every attack of several steps finds it on nearly all images."""
@@ -135,6 +136,7 @@ def test_published_steps_are_those_of_the_radius_8_255() -> None:
         assert steps[name].step * 8 / 255 == pytest.approx(step)
 
 
+@pytest.mark.slow
 def test_autoattack_is_the_strongest() -> None:
     """On a few images that are broken, are not, or are wrong from the start; all four of its attacks run."""
     with torch.random.fork_rng():

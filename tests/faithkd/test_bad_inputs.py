@@ -243,6 +243,7 @@ def test_missing_solver(pair, tmp_path, monkeypatch, solver, module):
     assert "install" in said(result) and not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_expired_licence(pair, tmp_path):
     licence = tmp_path / "gurobi.lic"
     licence.write_text("EXPIRATION=2020-01-01\nLICENSEID=12345\nHOSTID=12345678\nVERSION=13\nKEY=AAAAAAAA\n")
@@ -258,6 +259,7 @@ def test_softmax_inside_the_network(tmp_path):
         verify.faithfulness(network, network, torch.zeros(1, 1, 28, 28), eps=0.1)
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_a_run_that_can_go_on(pair, finished, tmp_path):
     def no_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
@@ -281,6 +283,7 @@ def test_full_disk_leaves_a_run_that_can_go_on(pair, finished, tmp_path):
     assert untimed(folder) == untimed(finished)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--json",)])
 def test_full_disk_behind_stdout(tmp_path, more):
     arguments = certifying("--no-report", *more)(Bench(tmp_path, small_pair(tmp_path)))
@@ -293,6 +296,7 @@ def test_full_disk_behind_stdout(tmp_path, more):
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["state"] == "complete"
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away(tmp_path):
     arguments = certifying("--no-report", "--json")(Bench(tmp_path, small_pair(tmp_path)))
     process = subprocess.Popen(

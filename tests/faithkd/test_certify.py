@@ -83,11 +83,13 @@ def test_summary_restates_the_certificates(finished):
         assert agreement["certified"] / 60 <= radius["empirical_agreement"] <= radius["agree_at_image"]
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(finished, pair, tmp_path):
     assert run(*request(pair, "--workers", 3, "--out", tmp_path / "run")).exit_code == 0
     assert untimed(tmp_path / "run") == untimed(finished)
 
 
+@pytest.mark.slow
 def test_merged_shards_are_the_whole_run(finished, pair, tmp_path):
     shards = [tmp_path / f"shard{k}" for k in (1, 2, 3)]
     for k, shard in enumerate(shards, start=1):
@@ -102,6 +104,7 @@ def test_merged_shards_are_the_whole_run(finished, pair, tmp_path):
     assert merged["request"] == whole["request"] and merged["checksums"] == whole["checksums"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_kill_and_resume(finished, pair, tmp_path, workers):
     folder = tmp_path / "run"
@@ -139,6 +142,7 @@ def _wait_for_a_part(process: subprocess.Popen, folder: Path) -> int:
     raise AssertionError("no certificate within a minute")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_control_c_says_how_to_continue(finished, pair, tmp_path, workers):
     folder = tmp_path / "run"
@@ -185,6 +189,7 @@ def test_resume_refuses_a_network_that_changed(tmp_path):
     assert result.exit_code == 1 and "student" in result.output
 
 
+@pytest.mark.slow
 def test_radius_zero(pair, tmp_path):
     for method in set(verify.METHODS) - {"minlp"}:
         folder = tmp_path / method
@@ -194,6 +199,7 @@ def test_radius_zero(pair, tmp_path):
             assert line["emplb"] <= line["faithub"] <= line["emplb"] + 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lp-boxes", "lp", "milp"])
 def test_scip_serves_every_method_that_has_programs(method, pair, tmp_path):
     found = {}
@@ -321,6 +327,7 @@ def test_fresh_run_folders_have_names_of_their_own(pair, tmp_path, monkeypatch):
     assert certify("--resume").exit_code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
 def test_the_embedded_pairs_need_nothing_else(dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -53,6 +53,7 @@ def test_info_is_quick_and_imports_no_torch(pair):
     assert seconds_of("info", pair[0]) < 2
 
 
+@pytest.mark.slow
 def test_a_network_is_loaded_without_the_compiler_of_torch():
     code = "import sys, faithkd; faithkd.load('mnist-fd'); sys.exit('torch._dynamo' in sys.modules or 'sympy' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env=environment(), timeout=60)

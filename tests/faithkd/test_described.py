@@ -26,6 +26,7 @@ def files(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_certify_reads_bare_weights_as_the_networks_they_are_of(files, tmp_path):
     bare = [files / "mnist-teacher.pt", files / "mnist-fd.pt"]
     both = ["--architecture", "mnist-teacher", "--architecture", "mnist-student"]

@@ -74,6 +74,7 @@ def descendants(ancestor: int) -> dict[int, str]:
     return {process: names[process] for process in names if process != ancestor and comes_from(process)}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the worker in /proc")
 def test_ray_with_a_killed_worker_and_merged_shards_give_the_local_results(branched, pair, tmp_path):
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
@@ -97,6 +98,7 @@ def test_ray_with_a_killed_worker_and_merged_shards_give_the_local_results(branc
     assert ray.keys() == local.keys() and ray["request"] == local["request"]
 
 
+@pytest.mark.slow
 def test_control_c_keeps_what_complete_has_finished(branched, pair, tmp_path):
     folder = tmp_path / "run"
     process = started(*pair, *BRANCHED, "--out", folder)
@@ -114,6 +116,7 @@ def test_control_c_keeps_what_complete_has_finished(branched, pair, tmp_path):
     assert all(line in certificates(folder) for line in kept)
 
 
+@pytest.mark.slow
 def test_ray_gives_up_and_passes_errors_on(monkeypatch):
     ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
     monkeypatch.setattr("faithkd.certification.engines.ray.RETRIES", 0)

@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from faithkd.card import read_card
 from tests.faithkd.running import ROOT, environment, run_process
 
@@ -21,6 +23,7 @@ def test_the_code_of_the_page_is_short():
     assert len(lines) < 60
 
 
+@pytest.mark.slow
 def test_the_page_runs_from_top_to_bottom(tmp_path):
     (tmp_path / "mine.py").write_text(block("python"))
     (tmp_path / "student.toml").write_text(block("toml"))

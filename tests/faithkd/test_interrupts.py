@@ -181,6 +181,7 @@ print('went on')
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "package", "number"),
     [
@@ -208,6 +209,7 @@ def wait_for(condition, process, seconds=60.0):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status", "to_group"), [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False)])
 def test_a_run_says_that_it_was_interrupted_and_goes_on(tmp_path, number, status, to_group):
     pair, folder = small_pair(tmp_path), tmp_path / "run"

@@ -79,6 +79,7 @@ def in_readable_parts(copy: Path) -> list[dict]:
     return [line for line in lines if (line["eps"], line["index"]) in read]
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_a_run_that_goes_on(four_parts, pair, moments, tmp_path):
     moments.watch(tmp_path / "run", tmp_path)
     assert certify(*pair, *ASKED, "--out", tmp_path / "run").exit_code == 0
@@ -115,6 +116,7 @@ def tear(path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:-cut])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["interrupted", "complete"])
 def test_a_kill_while_an_older_run_is_brought_up_to_date(moments, tmp_path, name):
     folder = damage.copied(OLD / name, tmp_path / "run")
@@ -130,6 +132,7 @@ def test_a_kill_while_an_older_run_is_brought_up_to_date(moments, tmp_path, name
         assert all(line in certificates(copy) for line in old)
 
 
+@pytest.mark.slow
 def test_a_kill_while_an_interrupted_run_is_put_in_order(four_parts, pair, moments, tmp_path, monkeypatch):
     """A part whose witnesses were removed is dropped; the summary stated the digests of the files with it."""
     folder = interrupted_run(pair, tmp_path / "run", monkeypatch, 3)
@@ -177,6 +180,7 @@ def test_a_run_that_was_interrupted_has_the_digests_of_its_files(four_parts, pai
     assert untimed(folder) == untimed(four_parts)
 
 
+@pytest.mark.slow
 def test_a_part_whose_witnesses_were_removed_is_done_again(four_parts, pair, tmp_path, monkeypatch):
     """That is what the message about a damaged part advises."""
     folder = interrupted_run(pair, tmp_path / "run", monkeypatch, 3)

@@ -23,6 +23,7 @@ from tests.faithkd.test_engines import started, wait_for
 from tests.faithkd.test_tampering import within
 
 
+@pytest.mark.slow
 def test_a_second_writer_is_refused_until_the_first_has_ended(four_parts, pair, tmp_path):
     folder = tmp_path / "run"
     slow = ("--method", "complete", "--max-nodes", 100_000, "--timeout", 1000, "--gap", 0)
@@ -62,6 +63,7 @@ def test_two_merges_into_one_folder_are_one(pair, tmp_path):
         merge([shards[0], *shards], tmp_path / "again")
 
 
+@pytest.mark.slow
 def test_shards_of_an_older_format_are_brought_up_to_date_first(pair, tmp_path):
     for k in (1, 2):
         folder = tmp_path / f"shard{k}"
@@ -77,6 +79,7 @@ def test_shards_of_an_older_format_are_brought_up_to_date_first(pair, tmp_path):
     assert run("report", *shards, "--out", tmp_path / "merged").exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_study_has_one_writer(tmp_path):
     folder = damage.copied(OLD / "study", tmp_path / "study")
     before = (folder / "study.json").read_bytes()

@@ -11,6 +11,7 @@ from tests.faithkd.running import ROOT, environment
 SHARE = 75
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="watches memory in /proc")
 def test_a_share_of_the_campaign(tmp_path):
     out, kept = tmp_path / "mutations.json", tmp_path / "kept"

@@ -238,6 +238,7 @@ def test_special_files_do_not_keep_one_waiting(tmp_path):
         assert words in refused(tmp_path / f"{name}.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["|u1", "<f8"])
 def test_a_bomb_is_not_unpacked(tmp_path, kind):
     n = 2 * ROOM // (784 * max(4, np.dtype(kind).itemsize))

@@ -11,6 +11,7 @@ from tests.faithkd.running import certificates, certify
 RUN = ("--eps", 0.02, "--images", 30, "--method", "complete", "--max-nodes", 10, "--timeout", 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("terminal", "workers"), [(False, 2), (True, 1)])
 def test_the_last_report_is_what_the_run_folder_says(pair, tmp_path, monkeypatch, terminal, workers):
     monkeypatch.setattr(progress, "EVERY", 0.0)

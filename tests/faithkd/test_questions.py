@@ -28,6 +28,7 @@ def certified(folder, images, *more):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
 def test_nothing_is_said_of_the_embedded_pairs(dataset, tmp_path):
     pair = f"{dataset}-teacher", f"{dataset}-fd"
@@ -100,6 +101,7 @@ def test_a_few_images_say_nothing():
     assert not questions(TEACHER, wrong, {}, "it")
 
 
+@pytest.mark.slow
 def test_a_study_asks_too(tmp_path):
     for name in ("teacher", "sd"):
         model = faithkd.load(f"mnist-{name}")

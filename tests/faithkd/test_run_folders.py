@@ -49,6 +49,7 @@ def test_an_unfinished_run_of_format_1_is_continued(tmp_path):
     assert all(line in certificates(folder) for line in old)
 
 
+@pytest.mark.slow
 def test_a_study_of_format_1_is_continued(tmp_path):
     folder = damage.copied(OLD / "study", tmp_path / "study")
     before = {path.name: json.loads(path.read_bytes()) for path in (folder / "searches").iterdir()}

@@ -318,6 +318,7 @@ CERTIFY = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -335,6 +336,7 @@ def test_a_network_of_one_s_own_is_used_where_its_module_is_imported(own, comman
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_on_resume_the_module_is_asked_for_again_and_never_run_from_the_folder(own, tmp_path):
     for name in ("mine.py", "a.safetensors"):
         (tmp_path / name).write_bytes((own / name).read_bytes())

@@ -14,6 +14,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_what_json_can_say_comes_back(value):
     assert loads(json.dumps(value)) == value

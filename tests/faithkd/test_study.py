@@ -50,6 +50,7 @@ def found_in(folder: Path) -> dict:
     return results(study, certified(study))
 
 
+@pytest.mark.slow
 def test_page_and_markdown_say_what_the_json_says(tiny, found):
     page = Page(tiny / "report.html")
     told = [[cell.replace(" paper ", " ").split() for cell in row] for row in page.rows]
@@ -140,6 +141,7 @@ def test_the_plane_goes_through_image_witness_and_corner(tiny):
         assert values[inside].max() <= line["faithub"] + 1e-4
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_is_reported_and_continued_where_it_was(tiny, tmp_path, monkeypatch):
     calls: list[str] = []
     certify = running.certify
@@ -171,6 +173,7 @@ def test_an_interrupted_study_is_reported_and_continued_where_it_was(tiny, tmp_p
     ]
 
 
+@pytest.mark.slow
 def test_missing_parts_are_named_and_the_rest_is_shown(tiny, tmp_path):
     folder = tmp_path / "study"
     shutil.copytree(tiny, folder)
@@ -189,6 +192,7 @@ def test_missing_parts_are_named_and_the_rest_is_shown(tiny, tmp_path):
         write_study(folder)
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_in_the_middle_counts_its_images(tmp_path, monkeypatch):
     arguments = ("--student", "fd", "--eps", 0.1, "--images", 30, "--timeout", 0.05)
     prove, parts = Job.prove, []
@@ -213,6 +217,7 @@ def test_a_run_that_stopped_in_the_middle_counts_its_images(tmp_path, monkeypatc
     assert certified_shares == [None, None]
 
 
+@pytest.mark.slow
 def test_studies_side_by_side(tiny, found, finished, tmp_path):
     other = tmp_path / "other"
     assert (
@@ -260,6 +265,7 @@ def test_another_question_is_not_a_continuation(tiny):
     assert run("benchmark", "fashion-mnist", "--resume", "--out", tiny).exit_code == 1
 
 
+@pytest.mark.slow
 def test_networks_of_a_folder_are_those_that_the_study_began_with(tmp_path):
     place, out = tmp_path / "networks", tmp_path / "study"
     place.mkdir()

@@ -142,6 +142,7 @@ def test_another_number_in_the_witnesses_is_noticed(few, tmp_path, name):
     assert "witnesses.npz was changed" in refused(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "kind"),
     [("study.json", Study), ("searches/fd-cut.json", Search), ("searches/teacher-whole.json", Search), ("searches/plane.json", Planes)],
@@ -167,6 +168,7 @@ def test_another_value_anywhere_in_a_study_is_noticed(study, tmp_path, file, kin
 # Every file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["summary.json", "certificates.jsonl", "witnesses.npz"])
 @pytest.mark.parametrize("kind", damage.REPLACEMENTS)
 def test_what_is_no_file_of_a_run_is_refused_at_once(few, tmp_path, file, kind):
@@ -358,6 +360,7 @@ def test_witnesses_that_cannot_be_true_are_refused_without_a_digest(tmp_path, fo
     assert words in refused(folder)
 
 
+@pytest.mark.slow
 def test_witnesses_that_another_run_could_have_are_refused_where_the_networks_are(tmp_path):
     """`report` has no networks; `--resume` has, and the images too."""
     changes: dict[str, Callable[[dict], dict]] = {
@@ -422,6 +425,7 @@ def test_a_request_that_the_certificates_do_not_answer_is_refused_without_a_dige
     assert words in refused(folder)
 
 
+@pytest.mark.slow
 def test_more_may_be_said_of_the_machine(tmp_path):
     folder = damage.copied(OLD / "complete", tmp_path / "run")
     values = json.loads((folder / "summary.json").read_text())
@@ -447,6 +451,7 @@ def test_a_run_of_another_request_in_a_study_is_refused(study, tmp_path):
 # By chance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resealed", [False, True], ids=["with digests", "with digests made anew"])
 @pytest.mark.parametrize("what", ["run", "study", "run of format 1", "unfinished run of format 1"])
 def test_random_damage_is_one_sentence_or_none_at_all(few, study, tmp_path, what, resealed):

@@ -72,6 +72,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["1 5", "3 7", "3 15"])
 def test_kill_and_resume_give_the_same_bytes(whole: Path, tmp_path: Path, moment: str) -> None:
     out = tmp_path / "net.safetensors"

@@ -93,6 +93,7 @@ def resumable(method: str, out: str | Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "moment"), [("isd-wot", "5 2"), ("iad-1", "3 3"), ("akd", "2 1")])
 def test_kill_and_resume_give_the_same_bytes(
     method: str, moment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -162,6 +163,7 @@ TOGETHER_RECIPE = recipe("trades", epochs=2, averaging=0.9, weight_perturbation=
 TOGETHER_RECIPE = replace(TOGETHER_RECIPE, adversary=replace(QUICK, start="image", radius=0.0))
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """Gradients and weight perturbation are those of the whole batch, and so the weights are, up to rounding."""
     script = tmp_path / "together.py"

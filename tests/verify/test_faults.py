@@ -104,6 +104,7 @@ def overflowing(sign: float, depth: int, big: float) -> Weights:
     return weights(*layers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "big"), [(9, 3e38), (8, 3e38), (20, 1e20), (3, 3e38), (25, 1e13)])
 @pytest.mark.parametrize("search", [True, False])
 def test_what_is_no_number_proves_nothing(depth: int, big: float, search: bool) -> None:
@@ -187,6 +188,7 @@ def ask_many_small_terms(width: int, exponent: int, part: float, exchanged: bool
             holds(one, method, search=False, max_nodes=4, timeout=100.0, gap=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exchanged", [False, True])
 @pytest.mark.parametrize(("width", "exponent", "part"), [(32768, 40, 0.45), (16384, 41, 0.45), (16384, 41, 0.2)])
 def test_every_term_of_a_sum_over_both_networks_is_counted(

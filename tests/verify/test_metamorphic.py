@@ -60,6 +60,7 @@ def not_contradicting(one: verify.Decisions, other: verify.Decisions) -> None:
         assert set(pair) != {"certified", "refuted"}
 
 
+@pytest.mark.slow
 @few
 @given(one=cases, method=methods, search=searches)
 def test_teacher_and_student_exchanged(one: Case, method: str, search: bool) -> None:
@@ -70,6 +71,7 @@ def test_teacher_and_student_exchanged(one: Case, method: str, search: bool) -> 
         assert torch.equal(there.faithub, back.faithub)
 
 
+@pytest.mark.slow
 @few
 @given(one=cases, method=methods, search=searches, seed=st.integers(0, 1000))
 def test_classes_in_another_order(one: Case, method: str, search: bool, seed: int) -> None:
@@ -84,6 +86,7 @@ def test_classes_in_another_order(one: Case, method: str, search: bool, seed: in
     not_contradicting(agreement(one, search), agreement(other, search))
 
 
+@pytest.mark.slow
 @few
 @given(one=cases, method=methods, search=searches, seed=st.integers(0, 1000))
 def test_hidden_neurons_in_another_order_and_scaled_by_powers_of_two(
@@ -108,6 +111,7 @@ def test_hidden_neurons_in_another_order_and_scaled_by_powers_of_two(
         assert (boxes[0][0] <= boxes[1][1]).all() and (boxes[1][0] <= boxes[0][1]).all()
 
 
+@pytest.mark.slow
 @few
 @given(one=cases, method=methods, search=searches, seed=st.integers(0, 1000))
 def test_one_number_added_to_all_logits(one: Case, method: str, search: bool, seed: int) -> None:
@@ -131,6 +135,7 @@ def test_one_number_added_to_all_logits(one: Case, method: str, search: bool, se
     not_contradicting(agreement(same, search), agreement(other, search))
 
 
+@pytest.mark.slow
 @few
 @given(one=cases, method=methods, search=searches, factor=st.sampled_from([1.0, 1.0000001, 1.5, 4.0]))
 def test_a_larger_region(one: Case, method: str, search: bool, factor: float) -> None:
@@ -140,12 +145,14 @@ def test_a_larger_region(one: Case, method: str, search: bool, factor: float) ->
         assert (small, large) != ("refuted", "certified")
 
 
+@pytest.mark.slow
 @few
 @given(one=cases, search=searches, gaps=st.tuples(*[st.sampled_from([0.0, 1e-4, 0.01, 0.3])] * 2))
 def test_a_smaller_gap(one: Case, search: bool, gaps: tuple[float, float]) -> None:
     consistent(*(asked(one, "complete", search, gap=gap) for gap in gaps))
 
 
+@pytest.mark.slow
 @few
 @given(one=cases, search=searches, deltas=st.tuples(*[st.sampled_from([0.0, 1e-6, 0.05, 0.2, 1.0])] * 2))
 def test_what_is_proved_for_a_delta_is_not_refuted_for_a_larger_one(

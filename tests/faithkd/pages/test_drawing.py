@@ -38,6 +38,7 @@ def expected(finished):
     return drawn(finished)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -55,6 +56,7 @@ def test_the_environment_changes_no_figure(finished, expected, tmp_path, setting
     assert drawn(folder) == expected
 
 
+@pytest.mark.slow
 def test_a_style_in_use_changes_no_figure_and_stays(finished, expected, tmp_path):
     folder = shutil.copytree(finished, tmp_path / "run")
     with matplotlib.rc_context({"image.origin": "lower", "font.size": 31.0, "lines.linewidth": 9.0, "savefig.dpi": 11}):
@@ -79,6 +81,7 @@ def test_the_callers_backend_stays_the_callers(named, kept):
     assert variable == named and (kept is None or backend == kept)
 
 
+@pytest.mark.slow
 def test_a_settings_file_that_stops_matplotlib_is_one_sentence(finished, tmp_path):
     (tmp_path / "broken").write_bytes(b"\xff\xfe")
     folder = shutil.copytree(finished, tmp_path / "run")

@@ -32,6 +32,7 @@ def is_harmless(path: Path) -> str:
     return page.text
 
 
+@pytest.mark.slow
 def test_the_page_of_a_run_shows_names_as_they_are(tmp_path):
     folder = made_up_run(tmp_path / "run", [0.1, 0.2], [0.3, 0.4], student=EVIL.replace("/", "|"))
     content = write_report(folder).read_text()

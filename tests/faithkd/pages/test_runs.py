@@ -50,6 +50,7 @@ def test_figures_are_pictures(finished):
             assert picture.width >= 1200 and len(np.unique(np.asarray(picture.convert("L")))) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("emplb", "faithub", "shape", "classes"),
     [
@@ -68,6 +69,7 @@ def test_odd_runs(tmp_path, emplb, faithub, shape, classes):
     assert (tmp_path / "run" / "report.html").stat().st_size < 1_500_000
 
 
+@pytest.mark.slow
 def test_what_branching_gained_is_shown_where_it_is_known(tmp_path):
     emplb, faithub, root = [0.1, 0.2, 0.3], [0.1, 0.4, 0.35], [0.5, 0.6, 0.7]
     old = Page(write_report(made_up_run(tmp_path / "old", emplb, faithub)))
@@ -94,6 +96,7 @@ def test_an_empty_run_is_refused(tmp_path):
         write_report(folder)
 
 
+@pytest.mark.slow
 def test_runs_side_by_side(finished, pair, tmp_path):
     assert (
         certify(*pair, "--eps", 0.02, "--images", 60, "--method", "interval", "--out", tmp_path / "wide").exit_code == 0

@@ -15,6 +15,7 @@ from faithkd.runs import read_run
 from tests.faithkd.running import run
 
 
+@pytest.mark.slow
 def test_the_table_on_the_terminal_names_the_unit(finished):
     result = run("certify", "--resume", "--out", finished)
     assert result.exit_code == 0
@@ -74,6 +75,7 @@ def test_the_width_of_a_table_does_not_depend_on_a_terminal():
     assert isinstance(console(), Console) and console().width == 110 and console(200).width == 200
 
 
+@pytest.mark.slow
 def test_a_terminal_is_not_commanded_by_what_it_is_told(pair, tmp_path):
     """Names of files, of data sets and of a card."""
     names = [tmp_path / f"{k}\x1b[31m[red]x.safetensors" for k in (1, 2)]

@@ -80,6 +80,7 @@ def test_more_inputs_against_samples_vertices_and_ascents(group: int, search: bo
         assert result.emplb <= result.faithub
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [-0.5, -0.1])
 def test_a_level_below_the_truth_proves_nothing_false(gap: float) -> None:
     """Leaves are bounded where the query exceeds EMPLB + gap; a level that is too low must not hide what lies above it."""
@@ -203,6 +204,7 @@ def sharpen_early(monkeypatch: pytest.MonkeyPatch, *stages: tuple[int, int]) -> 
     monkeypatch.setattr("verify.methods.complete.Loop", partial(Loop, plan=Plan(stages=stages)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", [True, False])
 def test_beginning_anew_with_sharper_neurons_stays_sound(search: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     sharpen_early(monkeypatch, (2, 2), (6, 5))
