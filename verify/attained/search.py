@@ -51,7 +51,7 @@ def targeted_search(
         start = starts[image[part]].flatten(0, 1)
         best = BestIterate(start)
         ascend(
-            lambda x, asked=asked: measure.values(teacher(x), student(x)).gather(1, asked[:, None])[:, 0],  # type: ignore[misc]
+            lambda x, asked=asked: measure.value_of(asked, teacher(x), student(x)),  # type: ignore[misc]
             start,
             (lower[owner], upper[owner]),
             steps=steps,

@@ -50,6 +50,12 @@ class Confidence(Measure):
         """See `Measure`."""
         return (teacher.softmax(dim=-1) - student.softmax(dim=-1)).abs().amax(dim=-1)
 
+    def value_of(self, query: Tensor, teacher: Tensor, student: Tensor) -> Tensor:
+        """See `Measure`."""
+        label, sign = self.describe(query)
+        p_t, p_s = (z.softmax(dim=-1).gather(1, label[:, None])[:, 0] for z in (teacher, student))
+        return sign * (p_t - p_s)
+
     def describe(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """See `Measure`."""
         return query // 2, 1 - 2 * (query % 2)

@@ -68,6 +68,10 @@ class Measure(ABC):
         """The measure `(n,)` at logits `(n, C)`, which a search maximises."""
         return self.values(teacher, student).amax(dim=-1)
 
+    def value_of(self, query: Tensor, teacher: Tensor, student: Tensor) -> Tensor:
+        """The values `(n,)` of queries `(n,)` at logits `(n, C)`; differentiable."""
+        return self.values(teacher, student).gather(1, query[:, None])[:, 0]
+
     def describe(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """The class (or output) and the sign, +1 for teacher over student, of queries `(n,)`."""
         return query, torch.ones_like(query)
