@@ -102,8 +102,9 @@ def robustness(
     start = region.project(image_points(region))
 
     def decides_other(points: Tensor) -> Tensor:
-        decision = decided(found, points)
-        return (decision >= 0) & (decision != labels)
+        return _proved_where(
+            found(points).argmax(dim=1) != labels, points, lambda part, x: _differ(decided(found, x), labels[part])
+        )
 
     witness, refuted = start, decides_other(start)
     if search:
@@ -194,8 +195,23 @@ def margin_search(
 
 
 def _disagree(teacher: Network, student: Network, points: Tensor) -> Tensor:
-    one, other = decided(teacher, points), decided(student, points)
+    likely = teacher(points).argmax(dim=1) != student(points).argmax(dim=1)
+    return _proved_where(likely, points, lambda _, x: _differ(decided(teacher, x), decided(student, x)))
+
+
+def _differ(one: Tensor, other: Tensor) -> Tensor:
+    """Truth values: are two decisions known and not the same."""
     return (one >= 0) & (other >= 0) & (one != other)
+
+
+def _proved_where(likely: Tensor, points: Tensor, prove: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Truth values `(n,)`: what `prove` says of those points that are likely to have it, at their positions; False of all others."""
+    part = likely.nonzero()[:, 0]
+    return (
+        torch.zeros_like(likely).index_copy(0, part, prove(part, points[part]))
+        if len(part)
+        else torch.zeros_like(likely)
+    )
 
 
 def _margin_rows(network: Network, classes: Tensor) -> Tensor:
