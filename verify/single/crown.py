@@ -7,6 +7,8 @@ largest value is at a corner of the region. A lower bound is minus the upper bou
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -48,16 +50,24 @@ def upper_bound(network: Network, region: Region, bounds: LayerBounds, rows: Ten
     """Upper bounds `(n, r)` of `rows @ outputs` over the region, rounded outward; infinite where something overflowed."""
     rows = rows.expand(len(region), *rows.shape[-2:])
     image = torch.arange(len(region), device=rows.device).repeat_interleave(rows.shape[1])
-    return adaptive_bounds(network, region, bounds, image, rows.flatten(0, 1)).reshape(rows.shape[:2])
+    return adaptive_pass(network, region, bounds)(image, rows.flatten(0, 1)).reshape(rows.shape[:2])
 
 
-def adaptive_bounds(network: Network, region: Region, bounds: LayerBounds, image: Tensor, forms: Tensor) -> Tensor:
-    """Upper bounds `(m,)` of forms `(m, C)` of the outputs over the regions `image` `(m,)` by the adaptive lines; rounded outward."""
+def adaptive_pass(network: Network, region: Region, bounds: LayerBounds) -> Callable[[Tensor, Tensor], Tensor]:
+    """The function that bounds forms `(m, C)` of the outputs over the regions `image` `(m,)` from above by the adaptive lines.
+
+    Its bounds `(m,)` are rounded outward, infinite where something overflowed.
+    """
     engine, lower, upper = _engine(network, region, bounds)
-    neurons = engine.exact.neurons(lower, upper)
-    lines, point = neurons.lines(neurons.start(lower, upper)), Fixed((forms,)).at(forms[:, :0])
-    value, error = engine.reached(image, engine.ground(region).rows(image), point.forms, lines, image)
-    return proved(value + error + engine.errors.of_results(image, point))
+    neurons, ground = engine.exact.neurons(lower, upper), engine.ground(region)
+    lines = neurons.lines(neurons.start(lower, upper))
+
+    def bound(image: Tensor, forms: Tensor) -> Tensor:
+        point = Fixed((forms,)).at(forms[:, :0])
+        value, error = engine.reached(image, ground.rows(image), point.forms, lines, image)
+        return proved(value + error + engine.errors.of_results(image, point))
+
+    return bound
 
 
 def _engine(network: Network, region: Region, bounds: LayerBounds) -> tuple[Engine, Tensor, Tensor]:
@@ -85,14 +95,33 @@ def _anew(
         image, neuron = bounds.loose(k)
     if len(image) == 0:
         return bounds
-    one = torch.nn.functional.one_hot(neuron, network.layers[k].outputs).to(network.dtype)
     if schedule is None:
-        low, high = adaptive_bounds(network.upto(k), region, bounds, image.repeat(2), torch.cat((-one, one))).chunk(2)
-        return bounds.put(k, (image, neuron), -low, high)
+        lower, upper = _sides(network.upto(k), region, bounds, (image, neuron), whole=whole or k + 1 == network.depth)
+        return bounds.put(k, (image, neuron), lower, upper)
+    one = torch.nn.functional.one_hot(neuron, network.layers[k].outputs).to(network.dtype)
     low, high = bounds_of_forms(
         network.upto(k), region, bounds, image.repeat(2), torch.cat((-one, one)), schedule
     ).chunk(2)
     return bounds.tightened(k, (image, neuron), -low, high)
+
+
+def _sides(
+    network: Network, region: Region, bounds: LayerBounds, places: tuple[Tensor, Tensor], *, whole: bool
+) -> tuple[Tensor, Tensor]:
+    """Lower and upper bounds `(m,)` of outputs at (image, output) `places`; bounds: of the outputs by intervals, too.
+
+    The nearer side of zero comes first. Unless `whole`, an output that this shows to be on one side keeps the other bound.
+    """
+    image, output = places
+    lower, upper = (side[-1][places] for side in (bounds.lower, bounds.upper))
+    sign = torch.where(lower + upper < 0, 1.0, -1.0).to(lower.dtype)
+    forms = torch.nn.functional.one_hot(output, network.classes).to(lower.dtype) * sign[:, None]
+    bound = adaptive_pass(network, region, bounds)
+    near = bound(image, forms)
+    left = (~(near <= 0) | whole).nonzero()[:, 0]
+    far = torch.where(sign > 0, -lower, upper)
+    far[left] = bound(image[left], -forms[left])
+    return torch.where(sign > 0, -far, -near), torch.where(sign > 0, near, far)
 
 
 def optimised_rows(network: Network, region: Region, bounds: LayerBounds, rows: Tensor) -> Tensor:

@@ -51,9 +51,12 @@ static inline void to_lanes(const REAL *rows, int64_t stride, int64_t numbers, r
 
 /* The numbers of the rows at `index`. */
 static inline void lanes_of(const REAL *rows, const int64_t *index, int64_t numbers, reals *lanes, int count) {
-    for (int lane = 0; lane < LANES; lane++) {
-        const REAL *row = rows + index[lane < count ? lane : 0] * numbers;
-        for (int64_t j = 0; j < numbers; j++) lanes[j][lane] = row[j];
+    const REAL *row[LANES];
+    for (int lane = 0; lane < LANES; lane++) row[lane] = rows + index[lane < count ? lane : 0] * numbers;
+    for (int64_t j = 0; j < numbers; j++) {
+        reals of_all;
+        for (int lane = 0; lane < LANES; lane++) of_all[lane] = row[lane][j];
+        lanes[j] = of_all;
     }
 }
 
